@@ -1,0 +1,214 @@
+"""Affine pre-alignment: the coarse part of a registration, in a fraction of a second.
+
+VoxelMorph's networks expect images that are already affinely aligned. SimpleITK does it here on images of about
+25 and then 50 voxels along the longest side: finer levels cost most of the time of classical affine stages and
+gain nothing that the network would not correct (``Testing/benchmarks`` compares).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
+from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial.image import Image
+
+Kind = Literal["none", "centre", "rigid", "affine"]
+KINDS: tuple[Kind, ...] = ("none", "centre", "rigid", "affine")
+
+_COARSE, _FINE = 25, 50  # voxels along the longest side of the fixed image's content
+_SAMPLES = 0.25
+_LARGEST_SCALE = 1.6  # heads, livers and lungs of adults differ by less
+
+
+@dataclass(frozen=True)
+class PreAlignment:
+    """``matrix`` (4x4, RAS mm, fixed to moving) and what was done to find it: "none", "centre", "rigid" or "affine".
+
+    ``similarity`` is the metric of the last level, higher is better; only comparable within one pair.
+    """
+
+    matrix: Floats
+    kind: Kind
+    similarity: float
+
+
+def pre_align(
+    fixed: Image,
+    moving: Image,
+    kind: Kind = "affine",
+    *,
+    same_contrast: bool = True,
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+) -> PreAlignment:
+    """The linear map from fixed to moving space that aligns two volumes.
+
+    ``same_contrast`` compares by correlation, otherwise by mutual information. Masks limit what is compared.
+    Each stage (centre, rigid, affine) starts from the one before and is kept only where it is better, so the
+    result is never worse than the volumes as they lie. Raises InputError where the volumes cannot be compared.
+    """
+    if kind not in KINDS:
+        raise InputError(f"Unknown pre-alignment '{kind}'; choose one of {', '.join(KINDS)}.")
+    if kind == "none":
+        return PreAlignment(np.eye(4), "none", 0.0)
+    start, stop = (fixed if fixed_mask is None else fixed_mask).content_window()
+    side = float((fixed.grid.spacing * (stop - start)).max())
+    pair = _Pair(fixed, moving, fixed_mask, moving_mask, same_contrast)
+    try:
+        coarse, fine = pair.at(side / _COARSE), pair.at(side / _FINE)
+        candidates: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
+        candidates += [(start, "centre") for start in coarse.centred()]
+        best, best_kind = max(candidates, key=lambda candidate: coarse.similarity(candidate[0]))
+        if kind in ("rigid", "affine"):
+            rigid = coarse.optimised(best, 100)
+            if kind == "rigid":
+                rigid = fine.optimised(rigid, 50)
+            best, best_kind = fine.better((rigid, "rigid"), (best, best_kind))
+        if kind == "affine":
+            affine = fine.optimised(coarse.optimised(_as_affine(best), 100), 50)
+            if _is_plausible(affine):
+                best, best_kind = fine.better((affine, "affine"), (best, best_kind))
+        similarity = fine.similarity(best)
+    except RuntimeError as error:
+        raise InputError(
+            f"{fixed.name} and {moving.name} cannot be pre-aligned (they have too little in common, or a mask "
+            "leaves too little); check that they show the same anatomy, or choose pre-alignment 'none'."
+        ) from error
+    return PreAlignment(bridge.affine_from_sitk(best), best_kind, similarity)
+
+
+class _Pair:
+    """Both images for SimpleITK, and the levels of resolution made from them."""
+
+    def __init__(
+        self,
+        fixed: Image,
+        moving: Image,
+        fixed_mask: Image | None,
+        moving_mask: Image | None,
+        same_contrast: bool,
+    ) -> None:
+        self.fixed, self.moving = _to_sitk(fixed), _to_sitk(moving)
+        self.fixed_mask = None if fixed_mask is None else _to_sitk(fixed_mask)
+        self.moving_mask = None if moving_mask is None else _to_sitk(moving_mask)
+        self.same_contrast = same_contrast
+
+    def at(self, spacing_mm: float) -> _Level:
+        return _Level(
+            _shrunk(self.fixed, spacing_mm),
+            _shrunk(self.moving, spacing_mm),
+            None if self.fixed_mask is None else _shrunk(self.fixed_mask, spacing_mm) > 0.5,
+            None if self.moving_mask is None else _shrunk(self.moving_mask, spacing_mm) > 0.5,
+            self.same_contrast,
+            spacing_mm,
+        )
+
+
+@dataclass
+class _Level:
+    """The pair at one resolution."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    fixed_mask: sitk.Image | None
+    moving_mask: sitk.Image | None
+    same_contrast: bool
+    spacing_mm: float
+
+    def centred(self) -> list[sitk.Transform]:
+        """Translations that put the moving image's middle, of mass and of the field of view, on the fixed one's."""
+        fixed = self.fixed if self.fixed_mask is None else sitk.Mask(self.fixed, self.fixed_mask)
+        moving = self.moving if self.moving_mask is None else sitk.Mask(self.moving, self.moving_mask)
+        modes = (
+            sitk.CenteredTransformInitializerFilter.MOMENTS,
+            sitk.CenteredTransformInitializerFilter.GEOMETRY,
+        )
+        # Moments need intensities that do not sum to zero or less (CT has air at -1000).
+        fixed, moving = (_from_zero(image) for image in (fixed, moving))
+        return [
+            sitk.Euler3DTransform(
+                sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), mode)
+            )
+            for mode in modes
+        ]
+
+    def optimised(self, start: sitk.Transform, iterations: int) -> sitk.Transform:
+        """``start`` improved within its own kind (rigid stays rigid)."""
+        method = self._method()
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=self.spacing_mm / 8,
+            minStep=self.spacing_mm / 400,
+            numberOfIterations=iterations,
+            relaxationFactor=0.6,
+            gradientMagnitudeTolerance=1e-6,
+        )
+        method.SetOptimizerScalesFromPhysicalShift(smallParameterVariation=0.01)
+        transform = type(start)(start)
+        method.SetInitialTransform(transform, inPlace=True)
+        method.Execute(self.fixed, self.moving)
+        return transform
+
+    def similarity(self, transform: sitk.Transform) -> float:
+        """Higher is better; minus infinity where the images do not overlap."""
+        method = self._method()
+        method.SetInitialTransform(transform)
+        try:
+            return -float(method.MetricEvaluate(self.fixed, self.moving))
+        except RuntimeError:
+            return -np.inf
+
+    def better(
+        self, new: tuple[sitk.Transform, Kind], old: tuple[sitk.Transform, Kind]
+    ) -> tuple[sitk.Transform, Kind]:
+        return new if self.similarity(new[0]) > self.similarity(old[0]) else old
+
+    def _method(self) -> sitk.ImageRegistrationMethod:
+        method = sitk.ImageRegistrationMethod()
+        if self.same_contrast:
+            method.SetMetricAsCorrelation()
+        else:
+            method.SetMetricAsMattesMutualInformation(32)
+        # Regular sampling: the same result at every run, whatever the number of threads.
+        method.SetMetricSamplingStrategy(method.REGULAR)
+        method.SetMetricSamplingPercentage(_SAMPLES)
+        method.SetInterpolator(sitk.sitkLinear)
+        if self.fixed_mask is not None:
+            method.SetMetricFixedMask(self.fixed_mask)
+        if self.moving_mask is not None:
+            method.SetMetricMovingMask(self.moving_mask)
+        return method
+
+
+def _to_sitk(image: Image) -> sitk.Image:
+    return sitk.Cast(bridge.scalar_to_sitk(image.array, image.grid), sitk.sitkFloat32)
+
+
+def _shrunk(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    factors = [
+        max(1, min(round(spacing_mm / spacing), size // 4))
+        for spacing, size in zip(image.GetSpacing(), image.GetSize(), strict=True)
+    ]
+    return sitk.BinShrink(image, factors)
+
+
+def _from_zero(image: sitk.Image) -> sitk.Image:
+    return image - float(sitk.GetArrayViewFromImage(image).min())
+
+
+def _as_affine(transform: sitk.Transform) -> sitk.AffineTransform:
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(transform.GetMatrix())
+    affine.SetTranslation(transform.GetTranslation())
+    affine.SetCenter(transform.GetCenter())
+    return affine
+
+
+def _is_plausible(affine: sitk.AffineTransform) -> bool:
+    scales = np.linalg.svd(np.reshape(affine.GetMatrix(), (3, 3)), compute_uv=False)
+    return bool(scales.max() < _LARGEST_SCALE and scales.min() > 1 / _LARGEST_SCALE)
