@@ -1,0 +1,174 @@
+"""The models a user can choose from: those shipped, those of the user's own, and a file anywhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from VoxelMorphRegistrationLib.errors import ModelError
+from VoxelMorphRegistrationLib.network.card import ModelCard
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
+from VoxelMorphRegistrationLib.network.weights import download, file_sha256, verify
+from VoxelMorphRegistrationLib.progress import Progress
+
+DEFAULT_MODEL = "voxelmorph-brain-t1"
+CACHE_VARIABLE = "VOXELMORPH_REGISTRATION_CACHE"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A card and the weights file, checked, that belongs to it."""
+
+    card: ModelCard
+    weights_path: Path
+
+
+def shipped_cards_folder() -> Path:
+    """``Resources/Models``: beside the package in Slicer and in a checkout, inside it in a wheel."""
+    beside = _PACKAGE.parent / "Resources" / "Models"
+    return beside if beside.is_dir() else _PACKAGE / "resources" / "Models"
+
+
+def user_cache_folder() -> Path:
+    """Where downloads go: the environment variable's folder, or the platform's own place for caches."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "voxelmorph-registration"
+
+
+class Catalogue:
+    """Model cards and the weights that belong to them.
+
+    A user's own model is a card ``*.json`` and its weights put into the cache folder. Nothing is downloaded
+    except by download(), and by weights_path() and find() where they say so.
+    """
+
+    def __init__(self, cards_folder: Path | None = None, cache_folder: Path | None = None) -> None:
+        """Folders of the shipped cards and of the user's own; by default the project's and the platform's."""
+        self.cards_folder = cards_folder or shipped_cards_folder()
+        self.cache_folder = cache_folder or user_cache_folder()
+
+    def cards(self) -> list[ModelCard]:
+        """All cards, the shipped ones first. A user's card that cannot be used is logged and left out."""
+        shipped = map(ModelCard.from_json, sorted(self.cards_folder.glob("*.json")))
+        cards = {card.name: card for card in shipped}
+        for path in sorted(self.cache_folder.glob("*.json")):
+            try:
+                card = ModelCard.from_json(path)
+            except ModelError as error:
+                logging.getLogger(__name__).warning("%s", error)
+            else:
+                cards.setdefault(card.name, card)
+        return list(cards.values())
+
+    def card(self, name: str) -> ModelCard:
+        """The card of this name; raises ModelError that lists the known ones."""
+        cards = {card.name: card for card in self.cards()}
+        if name not in cards:
+            raise ModelError(
+                f'There is no model "{name}"; the known ones are: {", ".join(cards) or "none"}. '
+                "A model of your own is given as the path of its .h5 file."
+            )
+        return cards[name]
+
+    def find(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        card_path: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Model:
+        """A model by name, its weights downloaded where necessary, or by the path of an ``.h5`` file.
+
+        A file's card is ``card_path``, else the ``.json`` of the same name beside it, else that of a known
+        model with the same checksum, else what VoxelMorph's T1 brain networks expect. Raises ModelError.
+        """
+        path = Path(model).expanduser()
+        if path.suffix not in (".h5", ".hdf5") and not path.is_file():
+            card = ModelCard.from_json(card_path) if card_path else self.card(str(model))
+            return Model(card, self.weights_path(card, progress))
+        sidecar = card_path or path.with_suffix(".json")
+        if card_path is None and not sidecar.is_file():
+            return Model(self._card_for_file(path), path)
+        card = ModelCard.from_json(sidecar)
+        if card.sha256:
+            verify(path, card.sha256)
+        return Model(card, path)
+
+    def is_available(self, card: ModelCard | str) -> bool:
+        """Whether the model can be used without a download."""
+        return self._local_weights(self._as_card(card)) is not None
+
+    def weights_path(self, card: ModelCard | str, progress: Progress | None = None) -> Path:
+        """The model's weights file with the right checksum: shipped, in the cache, or else downloaded now."""
+        card = self._as_card(card)
+        return self._local_weights(card) or self.download(card, progress)
+
+    def download(self, card: ModelCard | str, progress: Progress | None = None) -> Path:
+        """Download the model's weights into the cache, unless the right file is there. Raises ModelError."""
+        card = self._as_card(card)
+        if present := self._local_weights(card):
+            return present
+        destination = self.cache_folder / card.file_name
+        if not card.source_url:
+            raise ModelError(
+                f'The model "{card.name}" has no address to download from; put {card.file_name} into the '
+                f"folder {self.cache_folder}."
+            )
+        download(card.source_url, destination, sha256=card.sha256, size=card.size_bytes, progress=progress)
+        return destination
+
+    def remove(self, card: ModelCard | str) -> bool:
+        """Delete the model's weights from the cache; False if there were none. Shipped files stay."""
+        card = self._as_card(card)
+        weights = self.cache_folder / card.file_name
+        found = weights.is_file()
+        try:
+            for suffix in ("", ".part", ".lock"):
+                weights.with_name(weights.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelError(f"The model file {weights} cannot be removed ({error.strerror}).") from error
+        return found
+
+    def _as_card(self, card: ModelCard | str) -> ModelCard:
+        return self.card(card) if isinstance(card, str) else card
+
+    def _local_weights(self, card: ModelCard) -> Path | None:
+        """The weights on this machine whose checksum is right (or that need none)."""
+        for folder in (self.cards_folder, self.cache_folder):
+            path = folder / card.file_name
+            with suppress(OSError):
+                if path.is_file() and (not card.sha256 or file_sha256(path) == card.sha256):
+                    return path
+        return None
+
+    def _card_for_file(self, path: Path) -> ModelCard:
+        weights = read_vxm_dense(path)
+        for card in self.cards():
+            if card.sha256 == file_sha256(path):
+                return card  # a known model, kept elsewhere
+        return replace(
+            self.card(DEFAULT_MODEL),
+            name=path.stem,
+            title=path.name,
+            description="A VxmDense file without a card: taken to expect what VoxelMorph's T1 model expects.",
+            shape_multiple=weights.shape_multiple,
+            field_kind="velocity" if weights.integration_steps else "displacement",
+            file_name=path.name,
+            sha256="",
+            size_bytes=path.stat().st_size,
+            source_url="",
+            licence="not stated",
+            citation="",
+        )

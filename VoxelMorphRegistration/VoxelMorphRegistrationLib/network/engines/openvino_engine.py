@@ -1,0 +1,146 @@
+"""OpenVINO: runs a VxmDense file without TensorFlow, on the CPU, in 32-bit floats.
+
+The graph is built straight from the weights, for one input shape at a time: fixed shapes let OpenVINO plan
+its memory, and building takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from VoxelMorphRegistrationLib.errors import EngineError
+from VoxelMorphRegistrationLib.network.engines.protocol import Prediction, checked_pair
+from VoxelMorphRegistrationLib.network.vxm_file import Convolution, VxmDenseModel, read_vxm_dense
+
+FloatArray = NDArray[np.float32]
+Shape = tuple[int, int, int]
+
+NAME = "openvino"
+HOW_TO_INSTALL = 'install it with: pip install "openvino>=2025.0"'
+
+
+def installed_version() -> str | None:
+    """The installed version, without importing it; None where it is not installed."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return None
+
+
+def load(weights_path: Path, shape: Shape | None, threads: int | None) -> OpenVINOEngine:
+    """Load a VxmDense file; with a ``shape``, make it ready for that input now."""
+    return OpenVINOEngine(read_vxm_dense(weights_path), shape, threads)
+
+
+class OpenVINOEngine:
+    """A VxmDense network in OpenVINO. The last input shape's compiled network is kept."""
+
+    name = NAME
+
+    def __init__(self, model: VxmDenseModel, shape: Shape | None = None, threads: int | None = None) -> None:
+        """With a ``shape``, ready for an input of that shape; ``threads`` None uses every core."""
+        self._model = model
+        self._threads = threads
+        self._compiled: tuple[Shape, Any] | None = None
+        self.shape_multiple = model.shape_multiple
+        try:
+            import openvino
+        except ImportError as error:
+            raise EngineError(f"OpenVINO is installed but cannot be loaded ({error}).") from error
+        self._openvino = openvino
+        if shape is not None:
+            self._network(shape)
+
+    def predict(self, moving: FloatArray, fixed: FloatArray) -> Prediction:
+        """See Engine.predict."""
+        moving, fixed = checked_pair(moving, fixed, self.shape_multiple)
+        shape: Shape = moving.shape
+        network = self._network(shape)
+        try:
+            request = network.create_infer_request()
+            (flow,) = request.infer(
+                {0: moving[np.newaxis, np.newaxis], 1: fixed[np.newaxis, np.newaxis]}, share_inputs=True
+            ).values()
+            vectors = np.ascontiguousarray(np.moveaxis(flow[0], 0, -1))
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError(_failure(shape, error)) from error
+        return Prediction(
+            vectors=self._model.to_field_resolution(vectors, shape),
+            kind="velocity" if self._model.integration_steps else "displacement",
+            integration_steps=self._model.integration_steps,
+            scale=self._model.field_resolution,
+        )
+
+    def _network(self, shape: Shape) -> Any:
+        if self._compiled is None or self._compiled[0] != shape:
+            self._compiled = None  # let go of the former one's memory first
+            # On recent processors OpenVINO would take bfloat16, which moves the field by up to 0.2 voxels.
+            options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+            if self._threads is not None:
+                options["INFERENCE_NUM_THREADS"] = self._threads
+            try:
+                graph = build_graph(self._model, shape)
+                self._compiled = shape, self._openvino.Core().compile_model(graph, "CPU", options)
+            except (RuntimeError, MemoryError) as error:
+                raise EngineError(_failure(shape, error)) from error
+        return self._compiled[1]
+
+
+def _failure(shape: Shape, error: Exception) -> str:
+    reason = str(error).strip().splitlines()
+    return (
+        f"OpenVINO could not run the network on {' x '.join(map(str, shape))} voxels "
+        f"({reason[-1].strip() if reason else type(error).__name__}); "
+        "a lower resolution needs less memory."
+    )
+
+
+def build_graph(model: VxmDenseModel, shape: Shape) -> Any:
+    """The U-Net as an ``openvino.Model``: (1,1,D,H,W) moving and fixed to (1,3,d,h,w), channels first."""
+    import openvino
+    import openvino.opset11 as ops
+
+    def convolve(data: Any, layer: Convolution, *, activate: bool = True) -> Any:
+        # Keras keeps (d, h, w, in, out) and OpenVINO (out, in, d, h, w). Both correlate, neither flips.
+        kernel = ops.constant(np.ascontiguousarray(layer.kernel.transpose(4, 3, 0, 1, 2)))
+        bias = ops.constant(layer.bias.reshape(1, -1, 1, 1, 1))
+        one = [1, 1, 1]
+        result = ops.add(ops.convolution(data, kernel, one, one, one, one), bias)
+        return ops.prelu(result, ops.constant(np.array([0.2], np.float32))) if activate else result
+
+    def halve(data: Any) -> Any:
+        return ops.max_pool(data, [2] * 3, [1] * 3, [0] * 3, [0] * 3, [2] * 3).output(0)
+
+    def double(data: Any) -> Any:
+        return ops.interpolate(
+            data,
+            ops.constant(np.array([2, 2, 2], np.float32)),
+            "nearest",
+            "scales",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+            axes=ops.constant(np.array([2, 3, 4], np.int64)),
+        )
+
+    inputs = [ops.parameter([1, 1, *shape], np.float32, name=name) for name in ("moving", "fixed")]
+    last = ops.concat(inputs, 1)
+    skips = []
+    for level in model.encoder:
+        for layer in level:
+            last = convolve(last, layer)
+        skips.append(last)
+        last = halve(last)
+    for number, level in enumerate(model.decoder):
+        for layer in level:
+            last = convolve(last, layer)
+        if number < model.upsamplings:
+            last = ops.concat([double(last), skips.pop()], 1)
+    for layer in model.final:
+        last = convolve(last, layer)
+    flow = convolve(last, model.flow, activate=False)
+    return openvino.Model([flow], inputs, "VxmDense")
