@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -158,12 +158,28 @@ def _copy(
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock file; while another process holds it, wait, so that cancelling stays possible."""
-    with path.open("a+b") as file:
-        while not _try_lock(file):
-            progress("Waiting for another process that downloads this model", 0.0)
-            time.sleep(_LOCK_POLL_SECONDS)
+    file = path.open("a+b")
+    while not (_try_lock(file) and _is_still_at(path, file)):
+        file.close()
+        progress("Waiting for another process that downloads this model", 0.0)
+        time.sleep(_LOCK_POLL_SECONDS)
+        file = path.open("a+b")
+    try:
         yield
-    # The file stays: removing it could take the lock from under a process that has just opened it.
+    finally:
+        # Unlinked while it is held: whoever gets this lock next sees that the file is not there any more.
+        with suppress(OSError):
+            path.unlink()
+        file.close()
+        if sys.platform == "win32":  # which removes no open file
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_still_at(path: Path, file: IO[bytes]) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False
 
 
 if sys.platform == "win32":
