@@ -43,6 +43,8 @@ class ModelCard:
     suitable_for: str
     orientation: str
     spacing_mm: tuple[float, float, float]
+    smallest_extent_mm: tuple[float, float, float]
+    largest_extent_mm: tuple[float, float, float]
     shape_multiple: int
     intensity: IntensityPreparation
     modality: str
@@ -114,6 +116,8 @@ def _check(card: ModelCard) -> None:
         raise ValueError(f'"orientation" is {card.orientation!r} and has to name three axes, like LIA')
     if min(card.spacing_mm) <= 0:
         raise ValueError('"spacing_mm" has to be positive')
+    if not all(0 <= a < b for a, b in zip(card.smallest_extent_mm, card.largest_extent_mm, strict=True)):
+        raise ValueError('"smallest_extent_mm" has to be smaller than "largest_extent_mm" on every axis')
     if card.shape_multiple < 1:
         raise ValueError('"shape_multiple" has to be at least 1')
     if card.intensity.level <= 0:

@@ -61,7 +61,7 @@ def displacement_from_tensor(
     if axis_order == "kji":
         vectors = vectors.transpose(2, 1, 0, 3)[..., ::-1]
     with np.errstate(over="ignore"):
-        field = np.ascontiguousarray(vectors, np.float32)
+        field = np.array(vectors, np.float32, order="C")  # a copy: the caller's tensor stays its own
     if not np.isfinite(field).all():
         count = int((~np.isfinite(field)).any(axis=-1).sum())
         raise InputError(
@@ -88,13 +88,13 @@ def _as_numpy(tensor: object) -> NDArray[Any]:
         if hasattr(value, "detach"):  # PyTorch: off the graph and the GPU; NumPy knows no bfloat16
             value = value.detach().cpu()
             value = value.float() if value.is_floating_point() else value
-        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        array: NDArray[Any] = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"The tensor ({type(tensor).__name__}) holds no values that can be read as an array of numbers."
         ) from error
     if array.dtype.kind in "fi":
-        return np.asarray(array)
+        return array
     if array.dtype.name == "bfloat16":  # TensorFlow's, in NumPy's eyes a type of its own
         return np.asarray(array, np.float32)
     if array.dtype.kind in "ub":
@@ -159,7 +159,7 @@ def _wrong_channels(shape: tuple[int, ...], layout: str) -> str:
             f"The tensor {_by(shape)} has 6 components, like the mean and variance of VoxelMorph's "
             "probabilistic models; give its first 3 (the mean), which are a velocity."
         )
-    if 2 in sizes:
+    if 2 in sizes or shape[:2] == (1, 2):
         return f"The tensor {_by(shape)} has 2 components and belongs to a 2-D registration; 3 are needed."
     where = {"channels_first": "first", "channels_last": "last"}.get(layout, "first or last")
     return f"The tensor {_by(shape)} has no 3 components {where}, so it is no 3-D displacement field."

@@ -81,25 +81,27 @@ class DisplacementField:
         )
         return DisplacementField(bridge.vectors_from_sitk(resampled), grid)
 
-    def warp(self, image: Image, *, outside: float = 0.0) -> Image:
-        """The image pulled through the field onto the field's grid, linearly: ``image(x + u(x))``, float32."""
-        moved = bridge.resample(
-            bridge.scalar_to_sitk(image.array.astype(np.float32, copy=False), image.grid),
-            self.grid,
-            self.transform(),
-            outside=outside,
-        )
-        return Image(bridge.scalar_from_sitk(moved), self.grid, image.name)
+    def warp(self, image: Image, grid: Grid | None = None, *, outside: float = 0.0) -> Image:
+        """``image(x + u(x))`` on ``grid`` (default: the field's own), linear, float32; ``outside`` beyond the image."""
+        return self._pulled(image, grid, sitk.sitkLinear, outside, sitk.sitkFloat32)
 
-    def warp_labels(self, labels: Image) -> Image:
+    def warp_labels(self, labels: Image, grid: Grid | None = None) -> Image:
         """A labelmap pulled through the field, nearest neighbour, its type kept, 0 outside."""
-        moved = bridge.resample(
-            bridge.scalar_to_sitk(labels.array, labels.grid),
-            self.grid,
+        return self._pulled(labels, grid, sitk.sitkNearestNeighbor, 0.0, sitk.sitkUnknown)
+
+    def _pulled(
+        self, image: Image, grid: Grid | None, interpolator: int, outside: float, pixel_type: int
+    ) -> Image:
+        target = grid if grid is not None else self.grid
+        pulled = bridge.resample(
+            bridge.scalar_to_sitk(image.array, image.grid),
+            target,
             self.transform(),
-            interpolator=sitk.sitkNearestNeighbor,
+            interpolator=interpolator,
+            outside=outside,
+            pixel_type=pixel_type,
         )
-        return Image(bridge.scalar_from_sitk(moved), self.grid, labels.name)
+        return Image(bridge.scalar_from_sitk(pulled), target, image.name)
 
     def then(self, next_field: DisplacementField) -> DisplacementField:
         """The field of x -> x + u(x) -> (that) + next(that), on this grid: first this one, then the next."""

@@ -22,13 +22,14 @@ Kind = Literal["none", "centre", "rigid", "affine"]
 KINDS: tuple[Kind, ...] = ("none", "centre", "rigid", "affine")
 
 _COARSE, _FINE = 25, 50  # voxels along the longest side of the fixed image's content
+_COARSE_ITERATIONS, _FINE_ITERATIONS = 100, 50
 _SAMPLES = 0.25
 _LARGEST_SCALE = 1.6  # heads, livers and lungs of adults differ by less
 
 
 @dataclass(frozen=True)
 class PreAlignment:
-    """``matrix`` (4x4, RAS mm, fixed to moving) and what was done to find it: "none", "centre", "rigid" or "affine".
+    """``matrix`` (4x4, RAS mm, fixed to moving) and which kind was kept: "none", "centre", "rigid" or "affine".
 
     ``similarity`` is the metric of the last level, higher is better; only comparable within one pair.
     """
@@ -50,8 +51,8 @@ def pre_align(
     """The linear map from fixed to moving space that aligns two volumes.
 
     ``same_contrast`` compares by correlation, otherwise by mutual information. Masks limit what is compared.
-    Each stage (centre, rigid, affine) starts from the one before and is kept only where it is better, so the
-    result is never worse than the volumes as they lie. Raises InputError where the volumes cannot be compared.
+    What is found is kept only where it is better than centring alone, and that only where it is better than
+    the volumes as they lie, so the result never makes them worse: ``kind`` of the result says what was kept. Raises InputError where the volumes cannot be compared.
     """
     if kind not in KINDS:
         raise InputError(f"Unknown pre-alignment '{kind}'; choose one of {', '.join(KINDS)}.")
@@ -62,25 +63,35 @@ def pre_align(
     pair = _Pair(fixed, moving, fixed_mask, moving_mask, same_contrast)
     try:
         coarse, fine = pair.at(side / _COARSE), pair.at(side / _FINE)
-        candidates: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
-        candidates += [(start, "centre") for start in coarse.centred()]
-        best, best_kind = max(candidates, key=lambda candidate: coarse.similarity(candidate[0]))
+        starts: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
+        starts += [(start, "centre") for start in coarse.centred()]
+        start, start_kind = max(starts, key=lambda candidate: coarse.similarity(candidate[0]))
+        found = _Found(start, start_kind, fine.similarity(start))
         if kind in ("rigid", "affine"):
-            rigid = coarse.optimised(best, 100)
-            if kind == "rigid":
-                rigid = fine.optimised(rigid, 50)
-            best, best_kind = fine.better((rigid, "rigid"), (best, best_kind))
-        if kind == "affine":
-            affine = fine.optimised(coarse.optimised(_as_affine(best), 100), 50)
-            if _is_plausible(affine):
-                best, best_kind = fine.better((affine, "affine"), (best, best_kind))
-        similarity = fine.similarity(best)
+            transform = coarse.optimised(start, _COARSE_ITERATIONS)[0]
+            if kind == "affine":
+                transform = coarse.optimised(_as_affine(transform), _COARSE_ITERATIONS)[0]
+            transform, similarity = fine.optimised(transform, _FINE_ITERATIONS)
+            if similarity > found.similarity and _is_plausible(transform):
+                found = _Found(transform, kind, similarity)
     except RuntimeError as error:
         raise InputError(
             f"{fixed.name} and {moving.name} cannot be pre-aligned (they have too little in common, or a mask "
             "leaves too little); check that they show the same anatomy, or choose pre-alignment 'none'."
         ) from error
-    return PreAlignment(bridge.affine_from_sitk(best), best_kind, similarity)
+    if found.kind == "none" and not np.isfinite(found.similarity):
+        raise InputError(
+            f"{fixed.name} and {moving.name} do not overlap and could not be brought together; "
+            "check that both volumes show the same anatomy."
+        )
+    return PreAlignment(bridge.affine_from_sitk(found.transform), found.kind, found.similarity)
+
+
+@dataclass(frozen=True)
+class _Found:
+    transform: sitk.Transform
+    kind: Kind
+    similarity: float
 
 
 class _Pair:
@@ -138,8 +149,8 @@ class _Level:
             for mode in modes
         ]
 
-    def optimised(self, start: sitk.Transform, iterations: int) -> sitk.Transform:
-        """``start`` improved within its own kind (rigid stays rigid)."""
+    def optimised(self, start: sitk.Transform, iterations: int) -> tuple[sitk.Transform, float]:
+        """``start`` improved within its own kind (rigid stays rigid), and its similarity."""
         method = self._method()
         method.SetOptimizerAsRegularStepGradientDescent(
             learningRate=self.spacing_mm / 8,
@@ -152,7 +163,7 @@ class _Level:
         transform = type(start)(start)
         method.SetInitialTransform(transform, inPlace=True)
         method.Execute(self.fixed, self.moving)
-        return transform
+        return transform, -float(method.GetMetricValue())
 
     def similarity(self, transform: sitk.Transform) -> float:
         """Higher is better; minus infinity where the images do not overlap."""
@@ -162,11 +173,6 @@ class _Level:
             return -float(method.MetricEvaluate(self.fixed, self.moving))
         except RuntimeError:
             return -np.inf
-
-    def better(
-        self, new: tuple[sitk.Transform, Kind], old: tuple[sitk.Transform, Kind]
-    ) -> tuple[sitk.Transform, Kind]:
-        return new if self.similarity(new[0]) > self.similarity(old[0]) else old
 
     def _method(self) -> sitk.ImageRegistrationMethod:
         method = sitk.ImageRegistrationMethod()
@@ -209,6 +215,6 @@ def _as_affine(transform: sitk.Transform) -> sitk.AffineTransform:
     return affine
 
 
-def _is_plausible(affine: sitk.AffineTransform) -> bool:
-    scales = np.linalg.svd(np.reshape(affine.GetMatrix(), (3, 3)), compute_uv=False)
+def _is_plausible(transform: sitk.Transform) -> bool:
+    scales = np.linalg.svd(np.reshape(transform.GetMatrix(), (3, 3)), compute_uv=False)
     return bool(scales.max() < _LARGEST_SCALE and scales.min() > 1 / _LARGEST_SCALE)

@@ -18,6 +18,9 @@ from VoxelMorphRegistrationLib.spatial.grid import Floats, Grid
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Its own inverse."""
 
+FLOAT32 = sitk.sitkFloat32
+"""Pixel type for resample()."""
+
 _FLIP_XY = np.array([-1, -1, 1], np.float32)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -29,6 +29,20 @@ class Prediction:
     kind: Literal["velocity", "displacement"]
     integration_steps: int
     scale: float
+
+    def faded(self) -> Prediction:
+        """The same prediction, going smoothly to zero over the outermost voxels of its grid.
+
+        Outside the network's grid nothing is known, and a field that ends in a cliff folds there and has no inverse.
+        """
+        vectors = self.vectors.copy()
+        ramp = np.array([0.0, 0.5], np.float32)
+        for axis in range(3):
+            weights = np.ones(vectors.shape[axis], np.float32)
+            width = min(len(ramp), len(weights) // 2)
+            weights[:width], weights[len(weights) - width :] = ramp[:width], ramp[:width][::-1]
+            vectors *= weights.reshape([-1 if a == axis else 1 for a in range(4)])
+        return replace(self, vectors=vectors)
 
     def displacement(self, *, reverse: bool = False) -> FloatArray:
         """The displacement on the field grid, in its voxels; ``reverse`` gives the inverse map's.

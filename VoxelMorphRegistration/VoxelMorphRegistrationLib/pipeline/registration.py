@@ -1,0 +1,239 @@
+"""The main job: two volumes to a deformation."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
+from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.engines import Engine, Prediction, load_engine
+from VoxelMorphRegistrationLib.network.intensity import prepare_pair
+from VoxelMorphRegistrationLib.pipeline.input_check import (
+    check_overlap,
+    check_volume,
+    masked,
+    misfits,
+    on_grid_of,
+)
+from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
+from VoxelMorphRegistrationLib.pipeline.quality import folded_percent, similarity
+from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image, pre_align
+from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
+from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS, Kind
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """What a user may choose. Raises InputError for a choice that does not exist."""
+
+    model: str = DEFAULT_MODEL
+    """Name in the catalogue, or the path of a VxmDense ``.h5`` file."""
+    engine: str = "auto"
+    """"auto" (the fastest installed), "openvino" or "tensorflow"."""
+    pre_align: Kind = "affine"
+    resolution: str = "full"
+    """"full", "half" or "quarter" of the model's own voxel size."""
+    intensity: str = "card"
+    """"card": prepared as the model's card says; "none": the values as they are."""
+    inverse: bool = False
+    """Also compute the moving to fixed field."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("pre_align", KINDS),
+            ("resolution", tuple(RESOLUTIONS)),
+            ("intensity", ("card", "none")),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"Unknown {name.replace('_', '-')} '{getattr(self, name)}'; choose one of {', '.join(choices)}."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationResult:
+    """What a registration found, and how good it looks."""
+
+    deformation: Deformation
+    moved: Image
+    """The moving image on the fixed grid, linear, float32."""
+    similarity_before: float
+    """Normalised cross-correlation inside the fixed image's content, of the volumes as they lie."""
+    similarity_after: float
+    folded_percent: float
+    """Share of the fixed image's content where the Jacobian determinant is 0 or less."""
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+    """Wall time of each step, in order."""
+    model: str
+    engine: str
+    plan: str
+    """The grid on which the network worked, in words."""
+
+    def summary(self) -> str:
+        """One line for a status bar."""
+        return (
+            f"Similarity {self.similarity_before:.3f} before, {self.similarity_after:.3f} after; "
+            f"{self.folded_percent:.2g} % folded; {sum(self.seconds.values()):.1f} s "
+            f"({self.model}, {self.engine})."
+        )
+
+
+def register(
+    fixed: Image,
+    moving: Image,
+    options: RegistrationOptions | None = None,
+    *,
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+    catalogue: Catalogue | None = None,
+    progress: Progress | None = None,
+) -> RegistrationResult:
+    """Register ``moving`` to ``fixed``: find where each fixed point lies in the moving image.
+
+    Masks (non-zero inside, on any grid) say which part of an image counts; the rest is blanked, so that a model
+    that knows no skull sees none. ``progress`` hears of each step and may cancel between them.
+    Raises a RegistrationError of one clear sentence; CancelledError when cancelled.
+    """
+    options = options or RegistrationOptions()
+    say = progress or Progress()
+    clock = _Clock()
+
+    say("Checking the volumes", 0.0)
+    check_volume(fixed, "fixed")
+    check_volume(moving, "moving")
+    fixed_mask = on_grid_of(fixed, fixed_mask, "fixed")
+    moving_mask = on_grid_of(moving, moving_mask, "moving")
+    say("Loading the model", 0.02)
+    model = (catalogue or Catalogue()).find(options.model, progress=say.part(0.02, 0.1))
+    engine = _warm_engine(options.engine, model.weights_path)
+    warnings = misfits(fixed, moving, model.card, options.resolution, fixed_mask, moving_mask)
+    clock.lap("check and load")
+
+    say(f"Pre-alignment ({options.pre_align})", 0.1)
+    affine = pre_align(fixed, moving, options.pre_align, fixed_mask=fixed_mask, moving_mask=moving_mask)
+    if affine.kind != options.pre_align:
+        warnings.append(
+            f"The {options.pre_align} pre-alignment made the volumes less alike, so '{affine.kind}' was kept; "
+            "check that both show the same anatomy."
+        )
+    clock.lap("pre-alignment")
+
+    say("Preparing the intensities", 0.3)
+    plan = plan_model_grid(fixed, model.card, options.resolution, fixed_mask)
+    fixed_input = _on_network_grid(masked(fixed, fixed_mask), plan.grid, np.eye(4))
+    moving_input = _on_network_grid(masked(moving, moving_mask), plan.grid, affine.matrix)
+    check_overlap(moving_input, fixed, moving)
+    fixed_input, moving_input = prepare_pair(fixed_input, moving_input, _preparation(model.card, options))
+    clock.lap("preparation")
+
+    say(f"Network ({engine.name}, {' x '.join(map(str, plan.grid.shape))} voxels)", 0.35)
+    prediction = engine.predict(moving_input, fixed_input)
+    del fixed_input, moving_input
+    clock.lap("network")
+
+    say("Integrating the field", 0.75)
+    deformation = _to_space(prediction, plan.grid, affine.matrix, options.inverse)
+    clock.lap("integration")
+
+    say("Moving the volume and checking the result", 0.85)
+    moved = deformation.warp(moving, fixed.grid, outside=float(moving.array.min()))
+    before, after = similarity(fixed, moving, moved, fixed_mask)
+    folded = folded_percent(deformation.displacement, fixed, fixed_mask)
+    warnings += _doubts(before, after, folded)
+    clock.lap("check")
+    say("Done", 1.0)
+    return RegistrationResult(
+        deformation=deformation,
+        moved=moved,
+        similarity_before=before,
+        similarity_after=after,
+        folded_percent=folded,
+        warnings=tuple(warnings),
+        seconds=clock.seconds,
+        model=model.card.name,
+        engine=engine.name,
+        plan=plan.description,
+    )
+
+
+@dataclass
+class _Clock:
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step], self._since = now - self._since, now
+
+
+@lru_cache(maxsize=1)
+def _warm_engine(name: str, weights: Path) -> Engine:
+    """The engine of the last registration is kept: the next one with the same model starts at once."""
+    return load_engine(name, weights)
+
+
+def _preparation(card: ModelCard, options: RegistrationOptions) -> IntensityPreparation:
+    if options.intensity == "none":
+        return IntensityPreparation(scaling="none", level=1.0, match="none")
+    return card.intensity
+
+
+def _on_network_grid(image: Image, grid: Grid, affine: Floats) -> npt.NDArray[np.float32]:
+    """The image seen through the pre-alignment on the network's grid; its own minimum outside."""
+    seen = bridge.resample(
+        bridge.scalar_to_sitk(image.array, image.grid),
+        grid,
+        bridge.affine_to_sitk(affine),
+        outside=float(image.array.min()),
+        pixel_type=bridge.FLOAT32,
+    )
+    return bridge.scalar_from_sitk(seen)
+
+
+def _to_space(prediction: Prediction, grid: Grid, affine: Floats, inverse: bool) -> Deformation:
+    """The network's field in RAS mm, fading to the pre-alignment at the border of the network's grid.
+
+    It is faded before it is integrated, so that forward and inverse fields remain exact inverses of one another.
+    """
+    faded = prediction.faded()
+    displacement = _ras_field(faded.displacement(), faded.scale, grid)
+    back: DisplacementField | None = None
+    if inverse:
+        back = (
+            _ras_field(faded.displacement(reverse=True), faded.scale, grid)
+            if faded.kind == "velocity"
+            else displacement.inverse()
+        )
+    return Deformation(affine, displacement, back)
+
+
+def _ras_field(voxels: npt.NDArray[np.float32], scale: float, grid: Grid) -> DisplacementField:
+    """u_ras = (3x3 part of the network grid's IJK-to-RAS) u_voxel, on the field's own coarser grid."""
+    size = voxels.shape
+    to_ras = (grid.axes * scale).astype(np.float32)
+    return DisplacementField(voxels @ to_ras.T, grid.with_shape((size[0], size[1], size[2])))
+
+
+def _doubts(before: float, after: float, folded: float) -> list[str]:
+    doubts = []
+    if after < before:
+        doubts.append(
+            f"The volumes are less alike after the registration ({after:.3f}) than before ({before:.3f}): the model "
+            "probably does not suit these images (contrast, skull, field of view); do not use this result."
+        )
+    if folded > 0.1:
+        doubts.append(
+            f"{folded:.1f} % of the volume is folded, so points and surfaces there cannot be mapped back; "
+            "the model probably does not suit these images."
+        )
+    return doubts
