@@ -99,8 +99,8 @@ def _as_numpy(tensor: object) -> NDArray[Any]:
         return np.asarray(array, np.float32)
     if array.dtype.kind in "ub":
         raise InputError(
-            f"The tensor holds {array.dtype.name} values, which cannot be displacements because they have no "
-            "sign; was a label map or an image given instead?"
+            f"The tensor holds {array.dtype.name} values, which have no sign and so are no displacements; "
+            "give the network's field and not a label map or an image."
         )
     raise InputError(f"The tensor holds {array.dtype.name} values, and displacements are real numbers.")
 
@@ -112,7 +112,8 @@ def _without_batch(array: NDArray[Any]) -> NDArray[Any]:
             raise InputError(
                 f"The tensor {_by(array.shape)} holds a batch of {array.shape[0]} fields; give one of them."
             )
-        return array[0]
+        first: NDArray[Any] = array[0]
+        return first
     if array.ndim == 4:
         return array
     raise InputError(
@@ -154,7 +155,7 @@ def _fits(spatial: tuple[int, ...], grid_shape: Shape, axis_order: AxisOrder) ->
 
 def _wrong_channels(shape: tuple[int, ...], layout: str) -> str:
     sizes = {"channels_first": [shape[0]], "channels_last": [shape[3]]}.get(layout, [shape[0], shape[3]])
-    if 6 in sizes:
+    if 6 in sizes and 3 not in shape:
         return (
             f"The tensor {_by(shape)} has 6 components, like the mean and variance of VoxelMorph's "
             "probabilistic models; give its first 3 (the mean), which are a velocity."
