@@ -1,0 +1,50 @@
+"""What every reader needs: one sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from VoxelMorphRegistrationLib.errors import FileError, InputError, RegistrationError
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The file to read in the block, which is known to exist.
+
+    Raises FileError if it does not, or for whatever a parser in the block raises on it: no one class covers
+    what they make of damaged bytes. The library's own errors pass.
+    """
+    source = Path(path).expanduser()
+    if not source.exists():
+        raise FileError(f"{source} does not exist; check the name and the folder.")
+    try:
+        yield source
+    except RegistrationError:
+        raise
+    except PermissionError as error:
+        raise FileError(f"{source} cannot be opened: you may not read it; ask its owner or copy it.") from error
+    except Exception as error:
+        raise FileError(
+            f"{source} cannot be read: it is damaged, incomplete, or not what its name says; copy or export it again."
+        ) from error
+
+
+def count_not_finite(values: npt.NDArray[Any]) -> int:
+    """How many values are NaN or infinite."""
+    return values.size - int(np.isfinite(values).sum()) if values.dtype.kind in "fc" else 0
+
+
+def require_finite(bad: int, name: str) -> None:
+    """Raises InputError if any values of a file are ``bad``, that is NaN or infinite."""
+    if bad:
+        raise InputError(
+            f"{name} holds {bad} values that are not finite (NaN or infinity); replace them first, "
+            "for example by 0 with fslmaths -nan."
+        )
