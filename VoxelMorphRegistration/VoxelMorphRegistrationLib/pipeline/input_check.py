@@ -23,9 +23,7 @@ def check_volume(image: Image, role: str) -> None:
             f"3-D volumes of at least {_SMALLEST_SHAPE} voxels along each axis."
         )
     if not np.issubdtype(image.array.dtype, np.number) or np.iscomplexobj(image.array):
-        raise InputError(
-            f"The {role} volume {image.name} does not hold real numbers; convert it to a scalar volume."
-        )
+        raise InputError(f"The {role} volume {image.name} does not hold real numbers; convert it to a scalar volume.")
     if np.issubdtype(image.array.dtype, np.floating) and not np.isfinite(image.array).all():
         count = int(image.array.size - np.isfinite(image.array).sum())
         raise InputError(

@@ -25,9 +25,7 @@ class ModelGridPlan:
     description: str
 
 
-def plan_model_grid(
-    fixed: Image, card: ModelCard, resolution: str, mask: Image | None = None
-) -> ModelGridPlan:
+def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image | None = None) -> ModelGridPlan:
     """The grid in the card's orientation and spacing (times 1, 2 or 4) that holds the fixed image's content.
 
     Content is what lies above the image's minimum, or inside ``mask``; a margin is added and each side is
@@ -42,9 +40,7 @@ def plan_model_grid(
     scale = RESOLUTIONS[resolution]
     wanted = np.array(card.spacing_mm) * scale
     ratio = wanted / lattice.spacing
-    same = bool(
-        np.all(np.abs(ratio - np.round(ratio)) <= _SAME_SPACING * ratio) and np.all(np.round(ratio) == scale)
-    )
+    same = bool(np.all(np.abs(ratio - np.round(ratio)) <= _SAME_SPACING * ratio) and np.all(np.round(ratio) == scale))
     step = np.round(ratio) if same else ratio  # in voxels of the fixed lattice
     extent = (np.array(lattice.shape) - 1) / step + 1 + 2 * _MARGIN
     multiple = card.shape_multiple

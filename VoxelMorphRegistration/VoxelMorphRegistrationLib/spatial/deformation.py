@@ -82,9 +82,7 @@ class Deformation:
 
         Raises TransformError without an inverse.
         """
-        back = sitk.CompositeTransform(
-            [self._inverse().transform(), bridge.affine_to_sitk(self.affine_inverse)]
-        )
+        back = sitk.CompositeTransform([self._inverse().transform(), bridge.affine_to_sitk(self.affine_inverse)])
         return _total_field(back, grid)
 
     def compact_grid(self, fixed: Grid) -> Grid:
@@ -93,9 +91,7 @@ class Deformation:
 
     def _inverse(self) -> DisplacementField:
         if self.inverse_displacement is None:
-            raise TransformError(
-                "This registration was run without its inverse; ask for the inverse transform."
-            )
+            raise TransformError("This registration was run without its inverse; ask for the inverse transform.")
         return self.inverse_displacement
 
 

@@ -89,9 +89,7 @@ class DisplacementField:
         """A labelmap pulled through the field, nearest neighbour, its type kept, 0 outside."""
         return self._pulled(labels, grid, sitk.sitkNearestNeighbor, 0.0, sitk.sitkUnknown)
 
-    def _pulled(
-        self, image: Image, grid: Grid | None, interpolator: int, outside: float, pixel_type: int
-    ) -> Image:
+    def _pulled(self, image: Image, grid: Grid | None, interpolator: int, outside: float, pixel_type: int) -> Image:
         target = grid if grid is not None else self.grid
         pulled = bridge.resample(
             bridge.scalar_to_sitk(image.array, image.grid),

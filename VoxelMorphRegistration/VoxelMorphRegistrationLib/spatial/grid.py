@@ -33,18 +33,10 @@ class Grid:
         matrix = np.array(self.ijk_to_ras, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"A grid needs three dimensions of at least one voxel, not {shape}.")
-        if (
-            matrix.shape != (4, 4)
-            or not np.isfinite(matrix).all()
-            or not np.allclose(matrix[3], (0, 0, 0, 1))
-        ):
-            raise InputError(
-                "The volume's IJK to RAS matrix is not a finite 4x4 affine matrix; set its geometry."
-            )
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.allclose(matrix[3], (0, 0, 0, 1)):
+            raise InputError("The volume's IJK to RAS matrix is not a finite 4x4 affine matrix; set its geometry.")
         if np.linalg.cond(matrix[:3, :3]) > 1e8:
-            raise InputError(
-                "The volume's IJK to RAS matrix cannot be inverted; set its spacing and directions."
-            )
+            raise InputError("The volume's IJK to RAS matrix cannot be inverted; set its spacing and directions.")
         matrix.flags.writeable = False
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "ijk_to_ras", matrix)
