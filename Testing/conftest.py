@@ -1,5 +1,5 @@
 """The fixtures every test may use: see `host/plugin.py`."""
 
-from host.plugin import scene, swallowed
+from host.plugin import host, scene, swallowed
 
-__all__ = ["scene", "swallowed"]
+__all__ = ["host", "scene", "swallowed"]

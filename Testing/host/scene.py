@@ -162,9 +162,7 @@ def _quiet_vtk() -> Iterator[None]:
 # ---- files ----
 
 
-def read_node_file(
-    path: Path | str, node_class: str = "vtkMRMLScalarVolumeNode", name: str | None = None
-) -> Any:
+def read_node_file(path: Path | str, node_class: str = "vtkMRMLScalarVolumeNode", name: str | None = None) -> Any:
     """Adds the file to the current scene as Slicer's own reader of that kind of node does, and returns the
     node.
 
@@ -184,11 +182,7 @@ def read_node_file(
         elif prototype.IsA("vtkMRMLTransformNode"):
             node = environment.modules["Transforms"].logic().AddTransform(str(path), environment.scene)
         elif prototype.IsA("vtkMRMLSegmentationNode"):
-            node = (
-                environment.modules["Segmentations"]
-                .logic()
-                .LoadSegmentationFromFile(str(path), True, node_name)
-            )
+            node = environment.modules["Segmentations"].logic().LoadSegmentationFromFile(str(path), True, node_name)
         else:
             node = _read_with_storage_node(environment.scene, path, node_class, node_name)
     if node is None:
@@ -209,9 +203,7 @@ def write_node_file(node: Any, path: Path | str) -> Path:
     if storage is None:
         storage = node.CreateDefaultStorageNode()
         if storage is None:
-            raise OSError(
-                f"{node.GetName()} ({node.GetClassName()}) has no storage node and cannot be written."
-            )
+            raise OSError(f"{node.GetName()} ({node.GetClassName()}) has no storage node and cannot be written.")
         current().scene.AddNode(storage)
         node.SetAndObserveStorageNodeID(storage.GetID())
         storage.UnRegister(None)

@@ -41,7 +41,7 @@ class SliceView:
     ) -> None:
         environment = current()
         self.size = size
-        self.logic = _slice_logic(name)
+        self.logic = slice_logic(name)
         self.node = self.logic.GetSliceNode()
         self.node.SetOrientation(orientation)
 
@@ -51,9 +51,7 @@ class SliceView:
         self._window.SetOffScreenRendering(1)
         self._window.SetSize(*size)
         self._window.AddRenderer(self._renderer)
-        self._interactor = (
-            vtk.vtkRenderWindowInteractor()
-        )  # markups and transforms want one, though nobody moves it
+        self._interactor = vtk.vtkRenderWindowInteractor()  # markups and transforms want one, though nobody moves it
         self._interactor.SetRenderWindow(self._window)
         self._interactor.Initialize()
 
@@ -68,9 +66,7 @@ class SliceView:
         self._group.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)
 
-        self._mapper = (
-            vtk.vtkImageMapper()
-        )  # the slice logic's image has its colours already: 0..255 as they are
+        self._mapper = vtk.vtkImageMapper()  # the slice logic's image has its colours already: 0..255 as they are
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
         actor = vtk.vtkActor2D()
@@ -132,9 +128,7 @@ def grab_views(
     return write_png(np.concatenate(columns, axis=1), png)
 
 
-def show_transform(
-    node: Any, mode: Literal["grid", "glyph", "contour"] = "grid", spacing_mm: float = 10.0
-) -> None:
+def show_transform(node: Any, mode: Literal["grid", "glyph", "contour"] = "grid", spacing_mm: float = 10.0) -> None:
     """Switches on the 2D display of a transform node, as the Transforms module's Display section does."""
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -161,7 +155,7 @@ def write_png(pixels: np.ndarray, png: Path | str) -> Path:
     return Path(png)
 
 
-def _slice_logic(name: str) -> Any:
+def slice_logic(name: str) -> Any:
     """The slice logic of this layout name: the one registered with the application, or a new one."""
     environment = current()
     logics = environment.application_logic.GetSliceLogics()

@@ -55,9 +55,7 @@ def test_segment_as_an_array(scene):
     volume = a_volume()
     labels = np.zeros((6, 7, 8), np.uint8)
     labels[2:4, 2:5, 3:6] = 1
-    label_map = slicer.util.addVolumeFromArray(
-        labels, name="labels", nodeClassName="vtkMRMLLabelMapVolumeNode"
-    )
+    label_map = slicer.util.addVolumeFromArray(labels, name="labels", nodeClassName="vtkMRMLLabelMapVolumeNode")
     label_map.CopyOrientation(volume)
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(label_map, segmentation)

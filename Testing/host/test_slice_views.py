@@ -42,9 +42,7 @@ def test_a_transform_moves_what_the_view_shows(scene):
     view = SliceView("Red", "Axial", (200, 200))
     view.show(volume)
     still = view.pixels().astype(float)
-    volume.SetAndObserveTransformNodeID(
-        a_grid_transform((10, 0, 0)).GetID()
-    )  # resampling +10 R: content moves 10 L
+    volume.SetAndObserveTransformNodeID(a_grid_transform((10, 0, 0)).GetID())  # resampling +10 R: content moves 10 L
     moved = view.pixels().astype(float)
     # 40 mm on 200 pixels: the edge at R = 0 goes 50 pixels to the right of the picture.
     assert still[50, 130].mean() < 5
