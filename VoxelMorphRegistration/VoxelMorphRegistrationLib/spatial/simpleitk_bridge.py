@@ -23,6 +23,9 @@ FLOAT32 = sitk.sitkFloat32
 
 _FLIP_XY = np.array([-1, -1, 1], np.float32)
 
+_SIMPLEITK_HAS: dict[type, type] = {np.bool_: np.uint8, np.float16: np.float32, np.longdouble: np.float64}
+"""What stands in for the types that SimpleITK does not know."""
+
 
 def place_on_grid(image: sitk.Image, grid: Grid) -> sitk.Image:
     """Give a SimpleITK image (of the grid's size) the grid's geometry; returns the same image."""
@@ -34,8 +37,9 @@ def place_on_grid(image: sitk.Image, grid: Grid) -> sitk.Image:
 
 
 def scalar_to_sitk(array_ijk: npt.NDArray[Any], grid: Grid) -> sitk.Image:
-    """A SimpleITK image of an (I, J, K) array; copies."""
-    array = array_ijk.astype(np.uint8) if array_ijk.dtype == np.bool_ else array_ijk
+    """A SimpleITK image of an (I, J, K) array of any real type and byte order; copies."""
+    native = array_ijk.dtype.newbyteorder("=")
+    array = array_ijk.astype(_SIMPLEITK_HAS.get(native.type, native), copy=False)
     return place_on_grid(sitk.GetImageFromArray(array.T), grid)
 
 
