@@ -9,7 +9,6 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files.transforms import (
     AFFINE_SUFFIXES,

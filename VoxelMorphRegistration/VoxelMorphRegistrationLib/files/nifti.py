@@ -66,14 +66,21 @@ def write_nifti(array: npt.NDArray[Any], grid: Grid, path: Path, *, intent: int 
     image.header.set_xyzt_units("mm")
     image.set_sform(grid.ijk_to_ras, code="scanner")
     image.set_qform(grid.ijk_to_ras, code="scanner")
-    nibabel.save(image, path)
+    save(image, path)
+
+
+def save(image: Any, path: Path) -> None:
+    """Write a nibabel image. nibabel's own ``save`` leaves the file open when the disk is full."""
+    compressed = path.suffix.lower() in (".gz", ".mgz")
+    with gzip.open(path, "wb", compresslevel=1) if compressed else path.open("wb") as stream:
+        image.to_stream(stream)
 
 
 def _values(path: Path, proxy: Any) -> npt.NDArray[Any]:
     stored: npt.NDArray[Any] = np.empty(math.prod(proxy.shape), proxy.dtype)
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         stream.read(int(proxy.offset))
-        held = stream.readinto(memoryview(stored).cast("B"))
+        held = stream.readinto(stored.data.cast("B"))
         while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
             pass
     if held < stored.nbytes:
@@ -82,7 +89,7 @@ def _values(path: Path, proxy: Any) -> npt.NDArray[Any]:
     require_finite(count_not_finite(values), path.name)
     if (proxy.slope, proxy.inter) == (1, 0):
         return values
-    scaled = values.astype(np.float64 if values.dtype.itemsize == 8 else np.float32)
+    scaled: npt.NDArray[np.floating[Any]] = values.astype(np.float64 if values.dtype.itemsize == 8 else np.float32)
     scaled *= proxy.slope
     scaled += proxy.inter
     return scaled

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,9 +17,7 @@ from pathlib import Path
 
 from VoxelMorphRegistrationLib.errors import FileError, RegistrationError
 
-_NO_ROOM_BYTES = 64 * 1024
-"""A disk with less than this is called full where the writer itself did not say why it failed (ITK does not).
-"""
+_PROBE_BYTES = 64 * 1024
 
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
 
@@ -54,11 +51,8 @@ def check_output(path: str | os.PathLike[str], known: Iterable[str], what: str) 
     target = Path(path).expanduser()
     require_suffix(target, known, what)
     _require_place(target)
-    try:
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise _explained(error, target) from error
+    if code := _probe(target.parent):
+        raise _explained(OSError(code, os.strerror(code)), target)
     return target
 
 
@@ -80,7 +74,7 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             waiting.append((temporary, target))
     except BaseException as error:
-        explained = _explained(error, target)  # looks at the room left, so before the file goes
+        explained = _explained(error, target)  # may look at the room left, so before the file goes
         _remove(temporary)
         if explained is error:
             raise
@@ -136,20 +130,22 @@ def _explained(error: BaseException, target: Path) -> BaseException:
     """What to raise for an error met while writing: a FileError that says what to do, or the error itself."""
     if isinstance(error, RegistrationError) or not isinstance(error, (OSError, RuntimeError)):
         return error
-    code = error.errno if isinstance(error, OSError) else None
-    if code in (errno.ENOSPC, errno.EDQUOT) or (code is None and _is_full(target.parent)):
+    code = error.errno if isinstance(error, OSError) and error.errno else _probe(target.parent)  # ITK gives none
+    if code in (errno.ENOSPC, errno.EDQUOT):
         return FileError(f"The disk is full: {target} was not written; free some room or write it elsewhere.")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return FileError(f"The folder {target.parent} cannot be written to; choose another one for {target.name}.")
     if code == errno.EFBIG:
         return FileError(f"{target} is larger than a file may be there and was not written; write it elsewhere.")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip().splitlines()[-1:]
-    reason = reason[0] if isinstance(reason, list) and reason else reason
-    return FileError(f"{target} could not be written ({reason or type(error).__name__}); write it elsewhere.")
+    reason = os.strerror(code) if code else type(error).__name__
+    return FileError(f"{target} could not be written ({reason}); write it elsewhere.")
 
 
-def _is_full(folder: Path) -> bool:
+def _probe(folder: Path) -> int | None:
+    """Why nothing can be written to a folder: the system's error number, or None where it can."""
     try:
-        return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
-    except OSError:
-        return False
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    return None

@@ -218,17 +218,14 @@ def _from_sitk(image: sitk.Image, name: str) -> Image:
 
 
 def _require_scalar_volume(name: str, shape: tuple[int, ...], components: int, kind: str) -> None:
-    """Raises InputError unless the shape is 3-D, axes of length one after the third aside, with one real
-    value.
-    """
+    """Raises InputError unless it is 3-D, later axes of length one aside, with one value in each voxel."""
     if components > 1:
         what = "colours" if components in (3, 4) and "8-bit" in kind else "vectors"
+        what = "complex numbers or vectors" if components == 2 else what
         raise InputError(
             f"{name} holds {what} ({components} values in each voxel), not one; give a volume of one value in "
             "each, or, if this is a segmentation with overlapping segments, export it as a labelmap."
         )
-    if "complex" in kind:
-        raise InputError(f"{name} holds complex numbers; give their magnitude.")
     frames = int(np.prod(shape[3:]))
     if frames > 1:
         raise InputError(
@@ -277,7 +274,7 @@ def _write_mgh(image: Image, path: Path) -> None:
         if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), abs(int(array.max()))) > _INT32:
             raise InputError(f"{path.name}: .mgz cannot hold numbers this large; write .nii.gz or .nrrd.")
         array = array.astype(np.int32 if array.dtype.kind in "iu" else np.float32)
-    nibabel.save(nibabel.MGHImage(array, np.array(image.grid.ijk_to_ras)), path)
+    nifti.save(nibabel.MGHImage(array, np.array(image.grid.ijk_to_ras)), path)
 
 
 VOLUME_READERS: dict[str, Callable[[Path], Image]] = {
