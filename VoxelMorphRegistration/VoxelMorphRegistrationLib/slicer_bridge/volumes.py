@@ -209,6 +209,7 @@ def _labelmap_of_segmentation(node: Any, like: Grid, role: str) -> Any:
         converter = slicer.vtkSegmentationConverter
         geometry = converter.SerializeImageGeometry(_oriented_image(like))
         segmentation.SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), geometry)
+        segmentation.CreateRepresentation("Binary labelmap")
     merged, labelmap = slicer.vtkOrientedImageData(), slicer.vtkMRMLLabelMapVolumeNode()
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if (
