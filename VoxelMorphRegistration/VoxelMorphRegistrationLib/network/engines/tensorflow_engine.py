@@ -68,7 +68,7 @@ class TensorFlowEngine:
         shape: Shape = moving.shape
         try:
             pair = [image[np.newaxis, ..., np.newaxis] for image in (moving, fixed)]
-            vectors = self._network(shape).predict_on_batch(pair)[0]
+            vectors = self._network(shape)(pair, training=False).numpy()[0]
         except (tf.errors.OpError, RuntimeError, MemoryError) as error:
             raise EngineError(
                 f"TensorFlow could not run the network on {' x '.join(map(str, shape))} voxels "
