@@ -6,6 +6,7 @@ Slicer's testing mode message boxes are answered unseen, here they come up and t
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import platform
@@ -20,7 +21,7 @@ import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, QObject, Signal
 
-from host import dialogs, parameter_node, scripted_module
+from host import dialogs, parameter_node, sample_data, scripted_module
 from host import scene as scenes
 from host.ctk_widgets import stored
 from host.python_qt import custom_widget, qt
@@ -388,16 +389,25 @@ def start() -> Any:
     qt.qApp = slicer.app
     _install_python_packages()
     _install_python_slicer(slicer.app)
+    gc.collect()
+    gc.freeze()  # what is here stays: the collections between tests look at the rest only
     return slicer.app
 
 
 def new_scene() -> Any:
     """A fresh scene for the running application, with its three slice views."""
     environment = scenes.new_scene()
+    sample_data.install()
     for name, orientation in SLICE_VIEWS.items():
         slice_logic(name).GetSliceNode().SetOrientation(orientation)
     slicer.app.mrmlSceneChanged.emit(environment.scene)
     return environment.scene
+
+
+def quit_application() -> None:
+    """What happens when the user closes Slicer, short of ending the process."""
+    slicer.app.aboutToQuit.emit()
+    close_modules()
 
 
 def close_modules() -> None:

@@ -19,6 +19,7 @@ from host.python_qt import custom_widget
 ctk = sys.modules["ctk"] = types.ModuleType("ctk")
 HEADER_HEIGHT = 24
 UNLIMITED = 16777215  # QWIDGETSIZE_MAX
+ONE_LINE_HIGH = (QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Fixed)
 
 
 def stored(kind: Any, name: str, default: Any) -> Property:
@@ -29,7 +30,7 @@ def stored(kind: Any, name: str, default: Any) -> Property:
         return self.__dict__.get(key, default)
 
     def write(self: Any, value: Any) -> None:
-        self.__dict__[key] = value
+        self.__dict__[key] = tuple(value) if kind == "QStringList" else value
 
     return Property(kind, read, write)
 
@@ -205,6 +206,7 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
         super().__init__(parent)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(*ONE_LINE_HIGH)
         self._spin = QtWidgets.QDoubleSpinBox()
         layout.addWidget(self._spin)
         self._spin.valueChanged.connect(self.valueChanged)
@@ -258,6 +260,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         super().__init__(parent)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(*ONE_LINE_HIGH)
         self._slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
         self._slider.setRange(0, self.STEPS)
         self._spin = QtWidgets.QDoubleSpinBox()
@@ -325,14 +328,15 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     validInputChanged = Signal(bool)
 
     def __init__(self, *arguments: Any) -> None:
-        label, name_filters, filters, parent = (None, [], self.AllEntries, None)
+        label, name_filters, filters, parent = (None, (), self.AllEntries, None)
         if arguments and isinstance(arguments[0], str):
-            label, name_filters, filters, parent = (*arguments, *[[], self.AllEntries, None][len(arguments) - 1 :])
+            label, name_filters, filters, parent = (*arguments, *[(), self.AllEntries, None][len(arguments) - 1 :])
         elif arguments:
             parent = arguments[0]
         super().__init__(parent)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(*ONE_LINE_HIGH)
         self._combo = QtWidgets.QComboBox()
         self._combo.setEditable(True)
         self._combo.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
@@ -382,41 +386,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     showHistoryButton = stored(bool, "showHistoryButton", True)
     sizeAdjustPolicy = stored(int, "sizeAdjustPolicy", AdjustToContentsOnFirstShow)
     minimumContentsLength = stored(int, "minimumContentsLength", 0)
-    nameFilters = stored("QStringList", "nameFilters", [])
-
-
-@custom_widget(ctk)
-class ctkDirectoryButton(QtWidgets.QWidget):
-    """A button that shows a folder and asks for another."""
-
-    directoryChanged = Signal(str)
-    directorySelected = Signal(str)
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self._button = QtWidgets.QPushButton(".")
-        layout.addWidget(self._button)
-        self._button.clicked.connect(self.browse)
-
-    def browse(self) -> None:
-        path = QtWidgets.QFileDialog.getExistingDirectory(self, self.caption, self._directory())
-        if path:
-            self._set_directory(path)
-            self.directorySelected.emit(path)
-
-    def _directory(self) -> str:
-        return str(self._button.text)
-
-    def _set_directory(self, path: str) -> None:
-        if path != self._button.text:
-            self._button.text = path
-            self.directoryChanged.emit(path)
-
-    directory = Property(str, _directory, _set_directory)
-    caption = stored(str, "caption", "")
-    text = stored(str, "text", "")
+    nameFilters = stored("QStringList", "nameFilters", ())
 
 
 @custom_widget(ctk)
@@ -469,6 +439,7 @@ def missing_widget(name: str) -> type:
 for _name in (
     "ctkCheckablePushButton",
     "ctkColorPickerButton",
+    "ctkDirectoryButton",
     "ctkDoubleRangeSlider",
     "ctkDoubleSlider",
     "ctkRangeWidget",

@@ -16,6 +16,7 @@ import typing
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Annotated, Any
 
 import slicer
@@ -74,9 +75,13 @@ class Choice(Validator):
             raise ValueError(f"Value is {value}, but must be in one of the following: {self.choices}")
 
 
-@dataclass
 class Default:
-    value: Any
+    def __init__(self, value: Any = None, *, generator: Callable[[], Any] | None = None) -> None:
+        self._value, self._generator = value, generator
+
+    @property
+    def value(self) -> Any:
+        return self._generator() if self._generator is not None else self._value
 
 
 @dataclass
@@ -128,22 +133,22 @@ class Parameter:
         self.validators = [annotation for annotation in self.annotations if isinstance(annotation, Validator)]
         given = _annotation(self.annotations, Default)
         if name in vars(owner):
-            self.default = vars(owner)[name]
+            self.default = Default(vars(owner)[name])
         elif given is not None:
-            self.default = given.value
+            self.default = given
         elif self.node_classes:
-            self.default = None
+            self.default = Default(None)
         elif issubclass(self.kind, enum.Enum):
-            self.default = next(iter(self.kind))
+            self.default = Default(next(iter(self.kind)))
         else:
-            self.default = self.kind()
+            self.default = Default(self.kind())
 
     def is_in(self, node: Any) -> bool:
         return bool(node.HasParameter(self.name))
 
     def read(self, node: Any) -> Any:
         if not self.is_in(node):
-            self.write(node, self.default)
+            self.write(node, self.default.value)
         if self.node_classes:
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
@@ -220,12 +225,6 @@ def _bind(widget: Any, parameter: Parameter) -> Binding:  # noqa: PLR0911  # one
         return Binding(
             widget.currentPathChanged, lambda: kind(widget.currentPath), lambda v: widget.setCurrentPath(str(v))
         )
-    if isinstance(kind, type) and issubclass(kind, pathlib.PurePath) and type(widget) is ctk.ctkDirectoryButton:
-        return Binding(
-            widget.directoryChanged,
-            lambda: kind(widget.directory),
-            lambda v: setattr(widget, "directory", str(v)),
-        )
     raise RuntimeError(f"Unable to create GUI connector from datatype '{parameter.hint}' to '{type(widget)}'.")
 
 
@@ -256,9 +255,9 @@ def _set_limits(widget: Any, annotations: tuple[Any, ...], parameter: Parameter,
     step = _annotation(annotations, SingleStep)
     if step is not None:
         widget.singleStep = step.value
-    widest = 2**31 - 1 if isinstance(widget, qt.QSpinBox) else float("inf")
-    widget.minimum = low.minimum if low is not None else -widest
-    widget.maximum = high.maximum if high is not None else widest
+    whole = isinstance(widget, qt.QSpinBox)
+    widget.minimum = low.minimum if low is not None else -(2**31) if whole else float("-inf")
+    widget.maximum = high.maximum if high is not None else 2**31 - 1 if whole else float("inf")
 
 
 # ---- the decorator ----
@@ -276,7 +275,7 @@ class ParameterNodeWrapper:
         self._updating = False
         for parameter in self.allParameters.values():
             if not parameter.is_in(parameterNode):
-                parameter.write(parameterNode, parameter.default)
+                parameter.write(parameterNode, parameter.default.value)
         # Slicer's wrapper remembers each value until the node says it was modified. That shows: a node reference
         # that becomes valid later, as when a scene is loaded, stays None until then.
         self._cache: dict[str, Any] = {}
@@ -294,10 +293,11 @@ class ParameterNodeWrapper:
     def _read_all(self) -> None:
         self._cache = {name: p.read(self.parameterNode) for name, p in self.allParameters.items()}
 
-    def _parameter(self, name: str) -> Parameter:
-        if name not in self.allParameters:
+    @classmethod
+    def _parameter(cls, name: str) -> Parameter:
+        if name not in cls.allParameters:
             raise ValueError(f"Cannot find a param with the given name: {name}")
-        return self.allParameters[name]
+        return cls.allParameters[name]
 
     def getValue(self, name: str) -> Any:
         self._parameter(name)
@@ -309,14 +309,15 @@ class ParameterNodeWrapper:
             self._cache[name] = self._parameter(name).read(self.parameterNode)
 
     def default(self, name: str) -> Default:
-        return Default(self._parameter(name).default)
+        return self._parameter(name).default
 
     def isCached(self, name: str) -> bool:
         self._parameter(name)
         return True
 
-    def dataType(self, name: str) -> Any:
-        return self._parameter(name).hint
+    @classmethod
+    def dataType(cls, name: str) -> Any:
+        return cls._parameter(name).hint
 
     def connectGui(self, gui: Any) -> int:
         children = gui.findChildren(qt.QWidget) if getattr(gui, "isWidgetType", bool)() else vars(gui).values()
@@ -391,8 +392,8 @@ def parameterNodeWrapper(cls: type | None = None) -> Any:
     hints = typing.get_type_hints(cls, include_extras=True)
     cls.allParameters = {name: Parameter(cls, name, hint) for name, hint in hints.items()}
     for name, member in vars(ParameterNodeWrapper).items():
-        if callable(member) and (name == "__init__" or not name.startswith("__")):
-            if name != "__init__" and hasattr(cls, name):
+        if name == "__init__" or (not name.startswith("__") and isinstance(member, FunctionType | classmethod)):
+            if name != "__init__" and (hasattr(cls, name) or name in hints):
                 raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
             setattr(cls, name, member)
     for name in hints:

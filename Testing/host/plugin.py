@@ -72,6 +72,11 @@ class Host:
 
         return host.reload(module)
 
+    def quit(self) -> None:
+        from host import application
+
+        application.quit_application()
+
 
 @pytest.fixture
 def host(swallowed: SwallowedExceptions) -> Iterator[Host]:

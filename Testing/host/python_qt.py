@@ -74,7 +74,8 @@ def property_of(name: str) -> _QtProperty:
     """A Python property over the Qt property of this name."""
 
     def read(self: QObject) -> Any:
-        return QObject.property(self, name)
+        value = QObject.property(self, name)
+        return tuple(value) if isinstance(value, list) else value  # PythonQt gives string lists as tuples
 
     def write(self: QObject, value: Any) -> None:
         value = list(value) if isinstance(value, tuple) else value  # PySide6 knows lists only

@@ -69,7 +69,7 @@ def option(kind: Any, name: str, default: Any) -> Property:
         return self._options.get(name, default)
 
     def write(self: Any, value: Any) -> None:
-        value = [text for text in value if text] if kind == "QStringList" else value
+        value = tuple(text for text in value if text) if kind == "QStringList" else value
         if value != self._options.get(name, default):
             self._options[name] = value
             self._synchronize_all()
@@ -254,8 +254,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _current_id(self) -> str:
         return self._id_at(self._combo.currentIndex)
 
-    nodeTypes = option("QStringList", "nodeTypes", [])
-    hideChildNodeTypes = option("QStringList", "hideChildNodeTypes", [])
+    nodeTypes = option("QStringList", "nodeTypes", ())
+    hideChildNodeTypes = option("QStringList", "hideChildNodeTypes", ())
     showChildNodeTypes = option(bool, "showChildNodeTypes", True)
     showHidden = option(bool, "showHidden", False)
     noneEnabled = option(bool, "noneEnabled", False)
@@ -476,7 +476,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return str(QtWidgets.QInputDialog.getText(self, title, "New name:", mode, default))
 
 
-for _name in ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox"):
+for _name in (
+    "qMRMLRangeWidget",
+    "qMRMLSliderWidget",
+    "qMRMLSpinBox",
+    "qMRMLSubjectHierarchyComboBox",
+    "qMRMLSubjectHierarchyTreeView",
+):
     setattr(slicer, _name, missing_widget(_name))
 
 __all__ = ["observe", "qMRMLNodeComboBox", "qMRMLWidget"]

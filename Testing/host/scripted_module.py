@@ -53,10 +53,10 @@ class qSlicerScriptedLoadableModule(QObject):
     name = Property(str, lambda self: self._name)
     path = Property(str, lambda self: self._path)
     title = stored(str, "title", "")
-    categories = stored("QStringList", "categories", [])
-    contributors = stored("QStringList", "contributors", [])
-    dependencies = stored("QStringList", "dependencies", [])
-    associatedNodeTypes = stored("QStringList", "associatedNodeTypes", [])
+    categories = stored("QStringList", "categories", ())
+    contributors = stored("QStringList", "contributors", ())
+    dependencies = stored("QStringList", "dependencies", ())
+    associatedNodeTypes = stored("QStringList", "associatedNodeTypes", ())
     helpText = stored(str, "helpText", "")
     acknowledgementText = stored(str, "acknowledgementText", "")
     extensions = stored("QVariantMap", "extensions", {})
@@ -256,6 +256,7 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     def __init__(self, *arguments: Any, **kwargs: Any) -> None:
         super().__init__(*arguments, **kwargs)
+        super(unittest.TestCase, self).__init__()  # the mixins of a derived class, where TestCase stops
         names = [name for name in dir(self) if "test" in name and callable(getattr(self, name))]
         self.moduleTestNames = names
 

@@ -19,7 +19,7 @@ def module(host, tmp_path):
 
 def test_the_module_object_is_filled(host, module):
     assert module.title == "Example"
-    assert module.categories == ["Registration"]
+    assert module.categories == ("Registration",)
     assert host.slicer.modules.example is module
     assert host.slicer.util.modulePath("Example").endswith("Example.py")
     host.app.startupCompleted.emit()
@@ -176,12 +176,24 @@ def test_reload_takes_the_changed_file_and_cleans_up(host, module, tmp_path):
 
 
 def test_closing_the_application_cleans_up(host, module):
-    from host import application
-
-    widget = host.show(module)
-    application.close_modules()
+    widget, heard = host.show(module), []
+    host.app.connect("aboutToQuit()", lambda: heard.append("aboutToQuit"))
+    host.quit()
+    assert heard == ["aboutToQuit"]
     assert widget.events[-1] == "cleanup"
     assert not hasattr(host.slicer.modules, "example")
+
+
+def test_sample_data_is_registered_with_slicers_signature(host):
+    import SampleData
+
+    register = SampleData.SampleDataLogic.registerCustomSampleDataSource
+    register(category="Registration", sampleName="Pair", uris=["u", "v"], fileNames=["a.nrrd", "b.nrrd"])
+    assert host.slicer.modules.sampleDataSources["Registration"][0].fileNames == ["a.nrrd", "b.nrrd"]
+    with pytest.raises(TypeError):
+        register(sampleName="Pair", checksum="SHA256:0")
+    with pytest.raises(ValueError, match="as many uris"):
+        register(sampleName="Pair", uris=["u"], fileNames=[])
 
 
 def test_the_self_test_runs(host, module):
