@@ -14,7 +14,9 @@ quick = settings(max_examples=40, deadline=None)
 """For every property test here: no deadline, because the machine may be shared."""
 
 AXIS_ORDERS = [
-    np.eye(3)[:, list(order)] * np.array(signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
+    np.eye(3)[:, list(order)] * np.array(signs)
+    for order in permutations(range(3))
+    for signs in product((1, -1), repeat=3)
 ]
 """The 48 ways in which three array axes can lie along R, A and S; half of them are left-handed."""
 

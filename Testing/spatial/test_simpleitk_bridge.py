@@ -27,9 +27,7 @@ def test_simpleitk_puts_a_voxel_where_the_grid_does(grid, index):
     assert bridge.grid_from_sitk(image).is_same(grid, 1e-6)
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64, np.int64, np.bool_]
-)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64, np.int64, np.bool_])
 def test_a_value_stays_at_its_index_and_its_type(dtype):
     grid = grid_of((3, 4, 5), spacing=(1, 2, 3))
     array = noise(grid.shape, dtype)
@@ -95,8 +93,6 @@ def test_resample_shows_the_same_place(axes):
     ramp = source.to_ras(np.moveaxis(np.indices(source.shape), 0, -1)) @ gradient
     target = grid_of((5, 6, 4), spacing=(1, 2, 1.5), turned=rotation((1, 2, 0), 30), axes=axes)
     shift = np.array([3.0, -2.0, 1.0])
-    seen = bridge.resample(
-        bridge.scalar_to_sitk(ramp, source), target, bridge.affine_to_sitk(affine(np.eye(3), shift))
-    )
+    seen = bridge.resample(bridge.scalar_to_sitk(ramp, source), target, bridge.affine_to_sitk(affine(np.eye(3), shift)))
     expected = (target.to_ras(np.moveaxis(np.indices(target.shape), 0, -1)) + shift) @ gradient
     np.testing.assert_allclose(bridge.scalar_from_sitk(seen), expected, atol=1e-6)
