@@ -6,10 +6,10 @@ fixed, for points and models) its transform *to* parent on the moving volume's g
 other side by inversion (https://slicer.readthedocs.io/en/latest/developer_guide/modules/transforms.html).
 Moving things go under the node.
 
-A node is written with linear interpolation, as the library and ITK interpolate, so that all three agree to
-1e-3 mm. Slicer's file reader switches grid transforms to cubic: the same at the voxels, and between them
-different by about 1 % of the field's roughness there. Outside its grid a node continues the displacement of
-the edge.
+A node is written with linear interpolation, as the library and ITK interpolate, so that all agree to 1e-3 mm. Slicer's
+file reader makes every grid transform cubic, which is the same at the voxels and a little different between them (at
+most 0.15 mm, in the median 0.02 mm, for a brain at full resolution). Outside its grid a node continues the displacement
+of the edge, where ITK has none.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ def set_grid_transform(
         node.EndModify(modifying)
 
 
-def write_linear_transform(
-    matrix: npt.ArrayLike, node: Any, *, moving: Any = None, fixed: Any = None
-) -> None:
+def write_linear_transform(matrix: npt.ArrayLike, node: Any, *, moving: Any = None, fixed: Any = None) -> None:
     """Put a 4x4 RAS matrix, fixed to moving, into a transform node: as its transform from parent.
 
     What is under the node moves by the inverse, from moving to fixed. Raises InputError for another node.
@@ -173,9 +171,7 @@ def map_points(node: Any, points_ras: npt.ArrayLike, direction: Direction = "res
 def check_transform_node(node: Any) -> None:
     """Raises InputError for anything but a vtkMRMLTransformNode; subclasses are as good."""
     if not (hasattr(node, "IsA") and node.IsA("vtkMRMLTransformNode")):
-        raise InputError(
-            f"The output transform is not a transform node but a {type(node).__name__}; choose another."
-        )
+        raise InputError(f"The output transform is not a transform node but a {type(node).__name__}; choose another.")
 
 
 def check_direction(direction: str) -> Direction:
@@ -224,8 +220,10 @@ def _set(node: Any, transform: Any, direction: Direction) -> None:
 def _detach(node: Any, moving: Any, fixed: Any) -> None:
     """No parent transform, and references to these two nodes only."""
     node.SetAndObserveTransformNodeID(None)
-    node.SetNodeReferenceID(node.GetMovingNodeReferenceRole(), moving.GetID() if moving is not None else None)
-    node.SetNodeReferenceID(node.GetFixedNodeReferenceRole(), fixed.GetID() if fixed is not None else None)
+    for role, volume in ((node.GetMovingNodeReferenceRole(), moving), (node.GetFixedNodeReferenceRole(), fixed)):
+        node.RemoveNodeReferenceIDs(role)
+        if volume is not None:
+            node.AddNodeReferenceID(role, volume.GetID())
 
 
 def _check(by_node: Floats, by_library: Floats) -> None:

@@ -92,9 +92,7 @@ def read_inputs(nodes: RegistrationNodes) -> RegistrationInputs:
     used.
     """
     _check(nodes)
-    back = (
-        nodes.inverse_transform,
-    )  # a transform that may move the fixed volume, and those for the moving one
+    back = (nodes.inverse_transform,)  # a transform that may move the fixed volume, and those for the moving one
     forth = (nodes.transform, nodes.affine_transform)
     _check_not_under(nodes.fixed, "fixed volume", forth)
     _check_not_under(nodes.moving, "moving volume", back)
@@ -110,9 +108,7 @@ def read_inputs(nodes: RegistrationNodes) -> RegistrationInputs:
     return RegistrationInputs(fixed, moving, fixed_mask, moving_mask)
 
 
-def write_result(
-    result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes
-) -> RegistrationNodes:
+def write_result(result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes) -> RegistrationNodes:
     """Write a registration's result into the output nodes, and return all nodes.
 
     A transform node is added to the scene where no output was given, or only the affine. Raises
@@ -187,9 +183,7 @@ def _forward_transform(deformation: Deformation, inputs: RegistrationInputs, nod
     if nodes.direction == "resampling":
         if not apart:
             grid = inputs.fixed.grid if full else deformation.compact_grid(inputs.fixed.grid)
-            return checked_grid_transform(
-                deformation.resampling_field(grid), "resampling", deformation.map_points
-            )
+            return checked_grid_transform(deformation.resampling_field(grid), "resampling", deformation.map_points)
         field = deformation.displacement
         return checked_grid_transform(field.resampled(inputs.fixed.grid) if full else field, "resampling")
     if not apart:
@@ -199,15 +193,11 @@ def _forward_transform(deformation: Deformation, inputs: RegistrationInputs, nod
     # holds all.
     inverse = deformation.inverse_displacement
     if inverse is None:
-        raise TransformError(
-            "The registration was run without its inverse, which a modeling transform needs."
-        )
+        raise TransformError("The registration was run without its inverse, which a modeling transform needs.")
     return checked_grid_transform(inverse, "modeling")
 
 
-def _backward_transform(
-    deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes
-) -> Any:
+def _backward_transform(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Any:
     """The checked transform of phi^-1, which moves what lies in fixed space onto the moving volume."""
     if nodes.direction == "resampling":
         field = deformation.modeling_field(_modeling_grid(deformation, inputs, nodes))
@@ -232,9 +222,7 @@ def _check(nodes: RegistrationNodes) -> None:
     """Raises InputError for choices that cannot work, whatever the volumes hold."""
     check_direction(nodes.direction)
     if nodes.output_grid not in get_args(OutputGrid):
-        raise InputError(
-            f"Unknown output grid '{nodes.output_grid}'; choose one of {', '.join(get_args(OutputGrid))}."
-        )
+        raise InputError(f"Unknown output grid '{nodes.output_grid}'; choose one of {', '.join(get_args(OutputGrid))}.")
     if nodes.fixed is not None and nodes.fixed is nodes.moving:
         raise InputError("The fixed and the moving volume are the same; choose two volumes.")
     outputs = [nodes.transform, nodes.affine_transform, nodes.inverse_transform]
@@ -267,12 +255,8 @@ def _check_in_scene(node: Any) -> None:
 
 def _check_output_volume(node: Any) -> None:
     if not (hasattr(node, "IsA") and node.IsA("vtkMRMLScalarVolumeNode")):
-        raise InputError(
-            f"The output volume is not a volume node but a {type(node).__name__}; choose another."
-        )
-    if (
-        type(node).__name__ != "vtkMRMLScalarVolumeNode"
-    ):  # labelmaps and vector volumes are scalar volumes, too
+        raise InputError(f"The output volume is not a volume node but a {type(node).__name__}; choose another.")
+    if type(node).__name__ != "vtkMRMLScalarVolumeNode":  # labelmaps and vector volumes are scalar volumes, too
         raise InputError(
             f"The output volume '{node.GetName()}' is a {node.GetNodeTagName()} node, which cannot show the moved "
             "volume; choose a scalar volume."

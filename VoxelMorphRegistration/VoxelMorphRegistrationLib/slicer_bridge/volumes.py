@@ -189,18 +189,14 @@ def _vtk_image(array_ijk: npt.NDArray[Any]) -> Any:
 def _check_writable(array: npt.NDArray[Any]) -> None:
     """Slicer shows no bool, half or 64-bit integer volumes."""
     if array.dtype.kind not in "iuf" or array.dtype in (np.int64, np.uint64, np.float16):
-        raise InputError(
-            f"Slicer cannot show voxels of type {array.dtype}; convert them, for instance to float32."
-        )
+        raise InputError(f"Slicer cannot show voxels of type {array.dtype}; convert them, for instance to float32.")
 
 
 def _labelmap_of_segmentation(node: Any, like: Grid, role: str) -> Any:
     """All segments merged, as a labelmap node outside the scene in the segmentation's own coordinates."""
     import slicer
 
-    copy = (
-        slicer.vtkMRMLSegmentationNode()
-    )  # merging may make a labelmap representation, which is not ours to add
+    copy = slicer.vtkMRMLSegmentationNode()  # merging may make a labelmap representation, which is not ours to add
     segmentation = copy.GetSegmentation()
     segmentation.DeepCopy(node.GetSegmentation())
     if segmentation.GetNumberOfSegments() == 0:

@@ -1,0 +1,60 @@
+"""The module's file as Slicer meets it: what it loads, what it says of itself, and its own self test."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shared_data import shared
+
+MODULE = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration" / "VoxelMorphRegistration.py"
+
+HEAVY = ("openvino", "tensorflow", "voxelmorph", "neurite", "keras", "h5py", "nibabel", "scipy", "torch", "SimpleITK")
+
+
+def test_the_file_reads_like_a_table_of_contents():
+    code = MODULE.read_text()
+    assert code.count("\n") < 400
+    loops = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.For | ast.While)]
+    test_class = next(
+        line for line, text in enumerate(code.split("\n"), 1) if text.startswith("class VoxelMorphRegistrationTest")
+    )
+    assert all(loop.lineno > test_class for loop in loops)  # no algorithm in it
+
+
+def test_loading_the_module_imports_nothing_heavy():
+    pytest.importorskip("slicer")
+    script = (
+        "import sys; sys.path[:0] = ['Testing', 'VoxelMorphRegistration']\n"
+        "from host.headless import load_logic; load_logic('VoxelMorphRegistration')\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=MODULE.parents[1], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_the_module_introduces_itself(host):
+    module = host.load_module(MODULE)
+    assert module.title == "VoxelMorph Registration"
+    assert list(module.categories) == ["Registration"]
+    assert module.contributors
+    assert "grid transform" in module.helpText
+    assert "Balakrishnan" in module.acknowledgementText
+
+
+@pytest.mark.parametrize("with_model", [False, True], ids=["without model", "with model"])
+def test_its_own_self_test_passes(host, tmp_path, monkeypatch, caplog, with_model):
+    if with_model:
+        pytest.importorskip("openvino", reason="needs an engine (pip install openvino)")
+        shutil.copy(shared("weights/vxm_dense_brain_T1_3D_mse.h5"), tmp_path)
+    monkeypatch.setenv("VOXELMORPH_REGISTRATION_CACHE", str(tmp_path))
+    host.load_module(MODULE)
+    caplog.set_level("INFO")
+    host.slicer.selfTests["VoxelMorphRegistration"]()
+    assert ("registration is not tested" in caplog.text) is not with_model
