@@ -12,22 +12,18 @@ import hashlib
 import http.client
 import os
 import ssl
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from VoxelMorphRegistrationLib.errors import ModelError, RegistrationError
+from VoxelMorphRegistrationLib.network.file_lock import locked
 from VoxelMorphRegistrationLib.progress import Progress
 
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 3
-_LOCK_POLL_SECONDS = 0.1
 
 
 class _Interrupted(Exception):
@@ -66,7 +62,8 @@ def download(
     part = destination.with_name(destination.name + ".part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(destination.with_name(destination.name + ".lock"), progress):
+        lock = destination.with_name(destination.name + ".lock")
+        with locked(lock, progress, "Waiting for another process that downloads this model"):
             if destination.is_file() and file_sha256(destination) == sha256:
                 return
             try:
@@ -153,57 +150,6 @@ def _copy(
         done = start + copied
         amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
         progress(f"Downloading the model ({amount})", done / total if total else 0.0)
-
-
-@contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock file; while another process holds it, wait, so that cancelling stays possible."""
-    file = path.open("a+b")
-    while not (_try_lock(file) and _is_still_at(path, file)):
-        file.close()
-        progress("Waiting for another process that downloads this model", 0.0)
-        time.sleep(_LOCK_POLL_SECONDS)
-        file = path.open("a+b")
-    try:
-        yield
-    finally:
-        # Unlinked while it is held: whoever gets this lock next sees that the file is not there any more.
-        with suppress(OSError):
-            path.unlink()
-        file.close()
-        if sys.platform == "win32":  # which removes no open file
-            with suppress(OSError):
-                path.unlink()
-
-
-def _is_still_at(path: Path, file: IO[bytes]) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    return False
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks: the checksum still keeps a mixed-up file out
-            return True
-        return True
 
 
 def _cannot(destination: Path, reason: object) -> str:
