@@ -15,6 +15,8 @@ from shared_data import shared
 from VoxelMorphRegistrationLib.errors import EngineError, InputError, ModelError
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.engines import available_engines, load_engine
+from VoxelMorphRegistrationLib.network.engines.openvino_engine import build_graph
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 
 LIBRARY = Path(__file__).parents[2] / "VoxelMorphRegistration"
 
@@ -63,6 +65,8 @@ def test_an_engine_that_is_not_installed(tmp_path):
 from pathlib import Path
 from VoxelMorphRegistrationLib.errors import EngineError
 from VoxelMorphRegistrationLib.network.engines import available_engines, load_engine
+from VoxelMorphRegistrationLib.network.engines.openvino_engine import build_graph
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 print(available_engines())
 for name in ("openvino", "tensorflow", "auto"):
     try:
@@ -148,6 +152,22 @@ def test_input_of_any_memory_layout_and_type_is_taken(engine):
     expected = engine.predict(np.ascontiguousarray(moving), np.ascontiguousarray(fixed)).vectors
     found = engine.predict(np.asfortranarray(moving), fixed.astype(np.float64)).vectors
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_transposed_convolution_is_the_doubling_and_its_convolution(engine):
+    """Other processors run the plain graph, which this one may have no reason to."""
+    import openvino
+
+    model = read_vxm_dense(shared(OFFICIAL_WEIGHTS))
+    pair = [brain(name)[BRAIN_CENTRE] for name in ("test_scan", "subject_1")]
+    plain, transposed = (
+        openvino.compile_model(
+            build_graph(model, pair[0].shape, transposed=choice), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        )([image[np.newaxis, np.newaxis] for image in pair])[0]
+        for choice in (False, True)
+    )
+    assert np.abs(plain).max() > 2
+    np.testing.assert_allclose(transposed, plain, atol=1e-4)
 
 
 @pytest.mark.parametrize(
