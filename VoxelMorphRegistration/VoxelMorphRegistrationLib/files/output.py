@@ -17,6 +17,11 @@ from pathlib import Path
 
 from VoxelMorphRegistrationLib.errors import FileError, RegistrationError
 
+
+class OutputError(FileError):
+    """A file that cannot be written, or not in this format."""
+
+
 _PROBE_BYTES = 64 * 1024
 
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
@@ -29,13 +34,13 @@ def suffix_of(path: str | os.PathLike[str], known: Iterable[str]) -> str:
 
 
 def require_suffix(path: str | os.PathLike[str], known: Iterable[str], what: str) -> str:
-    """The same, but raises FileError, listing the known endings, for any other. ``what``: "volume",
+    """The same, but raises OutputError, listing the known endings, for any other. ``what``: "volume",
     "transform".
     """
     known = tuple(known)
     suffix = suffix_of(path, known)
     if not suffix:
-        raise FileError(
+        raise OutputError(
             f"{Path(path)}: a {what} cannot be written in this format; "
             f"end the file name with one of {', '.join(known)}."
         )
@@ -45,8 +50,8 @@ def require_suffix(path: str | os.PathLike[str], known: Iterable[str], what: str
 def check_output(path: str | os.PathLike[str], known: Iterable[str], what: str) -> Path:
     """The path, if a ``what`` could be written there; for asking before a long job.
 
-    Raises FileError for an unknown ending, a folder that is missing or cannot be written, or a path that is a
-    folder.
+    Raises OutputError for an unknown ending, a folder that is missing or cannot be written, or a path that is
+    a folder.
     """
     target = Path(path).expanduser()
     require_suffix(target, known, what)
@@ -60,7 +65,7 @@ def check_output(path: str | os.PathLike[str], known: Iterable[str], what: str) 
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path with the same ending in the same folder, which becomes ``path`` if the block succeeds.
 
-    Raises FileError, in one sentence, for whatever the operating system or ITK says while writing; ``path``
+    Raises OutputError, in one sentence, for whatever the operating system or ITK says while writing; ``path``
     is then as it was before. The block may write nothing else.
     """
     target = Path(path).expanduser()
@@ -114,31 +119,33 @@ def _remove(path: Path) -> None:
 
 def _require_place(target: Path) -> None:
     if not target.parent.is_dir():
-        raise FileError(f"The folder {target.parent} does not exist; make it first, or write {target.name} elsewhere.")
+        raise OutputError(
+            f"The folder {target.parent} does not exist; make it first, or write {target.name} elsewhere."
+        )
     if target.is_dir():
-        raise FileError(f"{target} is a folder; give a file name in it.")
+        raise OutputError(f"{target} is a folder; give a file name in it.")
     uncompressed = target.with_suffix("")
     if target.name.lower().endswith(".nii.gz") and uncompressed.exists():
         # https://github.com/InsightSoftwareConsortium/ITK/issues/2243
-        raise FileError(
+        raise OutputError(
             f"{uncompressed.name} lies beside {target}, and Slicer and other programs built on ITK would read its "
             "values instead; remove it or choose another name."
         )
 
 
 def _explained(error: BaseException, target: Path) -> BaseException:
-    """What to raise for an error met while writing: a FileError that says what to do, or the error itself."""
+    """What to raise for an error met while writing: an OutputError that says what to do, or the error itself."""
     if isinstance(error, RegistrationError) or not isinstance(error, (OSError, RuntimeError)):
         return error
     code = error.errno if isinstance(error, OSError) and error.errno else _probe(target.parent)  # ITK gives none
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return FileError(f"The disk is full: {target} was not written; free some room or write it elsewhere.")
+        return OutputError(f"The disk is full: {target} was not written; free some room or write it elsewhere.")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return FileError(f"The folder {target.parent} cannot be written to; choose another one for {target.name}.")
+        return OutputError(f"The folder {target.parent} cannot be written to; choose another one for {target.name}.")
     if code == errno.EFBIG:
-        return FileError(f"{target} is larger than a file may be there and was not written; write it elsewhere.")
+        return OutputError(f"{target} is larger than a file may be there and was not written; write it elsewhere.")
     reason = os.strerror(code) if code else type(error).__name__
-    return FileError(f"{target} could not be written ({reason}); write it elsewhere.")
+    return OutputError(f"{target} could not be written ({reason}); write it elsewhere.")
 
 
 def _probe(folder: Path) -> int | None:

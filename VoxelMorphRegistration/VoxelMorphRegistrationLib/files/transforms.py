@@ -47,8 +47,8 @@ _IMAGE_IO = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageI
 def write_field(field: DisplacementField, path: str | os.PathLike[str], direction: Direction = "resampling") -> None:
     """Write a displacement field (float32) in the format its name ends with: .h5, .nrrd, .mha, .nii, .nii.gz.
 
-    Raises InputError for a modeling field in a format that cannot say so, FileError for an unknown ending or
-    where the file cannot be written; nothing is left behind then.
+    Raises InputError for a modeling field in a format that cannot say so, OutputError for an unknown ending
+    or where the file cannot be written; nothing is left behind then.
     """
     suffix = require_suffix(path, FIELD_WRITERS, "transform")
     if direction == "modeling" and suffix != ".nrrd":

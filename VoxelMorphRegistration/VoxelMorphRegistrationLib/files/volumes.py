@@ -76,7 +76,7 @@ def write_volume(image: Image, path: str | os.PathLike[str]) -> None:
     """Write a volume in the format its name ends with, compressed, its number type kept (bool becomes uint8).
 
     .mgz holds no more than uint8, int16, int32 and float32: other integers become int32, other floats
-    float32. Raises FileError for an unknown ending or where the file cannot be written; nothing is left
+    float32. Raises OutputError for an unknown ending or where the file cannot be written; nothing is left
     behind then.
     """
     write = VOLUME_WRITERS[require_suffix(path, VOLUME_WRITERS, "volume")]
