@@ -18,7 +18,7 @@ lint: .venv/.lint .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=VoxelMorphRegistration $(BIN)/lint-imports
 
 bench: .venv/.test .venv-bench/.bench
 	$(PY) Testing/benchmarks/compare_with_peers.py --peer-python .venv-bench/bin/python --output bench-output

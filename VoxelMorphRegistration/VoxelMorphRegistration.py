@@ -7,6 +7,7 @@ module.
 from __future__ import annotations
 
 import logging
+import sys
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import *
+from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
-    from VoxelMorphRegistrationLib.pipeline.registration import RegistrationResult
+    from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+    from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
+    from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
 
 #
 # VoxelMorphRegistration
@@ -37,15 +41,77 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["VoxelMorphRegistration contributors"]
         self.parent.helpText = _(
-            "Deformable registration of two volumes by a VoxelMorph network, in seconds. The result is a grid transform "
-            "that moves the moving volume, and any segmentation, model or markup of it, onto the fixed volume."
+            "Deformable registration of two volumes by a VoxelMorph network, in seconds. The result is a grid "
+            "transform that moves the moving volume, and any segmentation, model or markup of it, onto the fixed "
+            "volume."
         )
         self.parent.acknowledgementText = _(
             "Please cite VoxelMorph: Balakrishnan G, Zhao A, Sabuncu MR, Guttag J, Dalca AV. VoxelMorph: a learning "
-            "framework for deformable medical image registration. IEEE Transactions on Medical Imaging 38(8):1788-1800, "
-            "2019. Dalca AV, Balakrishnan G, Guttag J, Sabuncu MR. Unsupervised learning of probabilistic "
-            "diffeomorphic registration for images and surfaces. Medical Image Analysis 57:226-236, 2019."
+            "framework for deformable medical image registration. IEEE Transactions on Medical Imaging "
+            "38(8):1788-1800, 2019. Dalca AV, Balakrishnan G, Guttag J, Sabuncu MR. Unsupervised learning of "
+            "probabilistic diffeomorphic registration for images and surfaces. Medical Image Analysis 57:226-236, 2019."
         )
+
+
+#
+# VoxelMorphRegistrationWidget
+#
+
+
+class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """What Slicer asks of a module's widget; the panel itself is in VoxelMorphRegistrationLib/panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self.panel: Any = None
+
+    def setup(self) -> None:
+        """Called when the module is opened for the first time. Installs, downloads and starts nothing."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from VoxelMorphRegistrationLib.panel.registration_panel import RegistrationPanel
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/VoxelMorphRegistration.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = VoxelMorphRegistrationLogic()
+        self.panel = RegistrationPanel(uiWidget, self.logic, self.resourcePath)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.enter()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and before the module is reloaded."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+
+    def enter(self) -> None:
+        """Called each time the module is opened."""
+        self.panel.set_parameters(self.logic.getParameterNode())
+
+    def exit(self) -> None:
+        """Called when another module is opened. A registration that runs goes on."""
+        self.panel.set_parameters(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """The nodes are about to go."""
+        self.panel.on_scene_closing()
+
+    def onSceneChanged(self, caller: Any, event: Any) -> None:
+        """A scene was closed or loaded: only now are all the nodes there to which the parameters refer."""
+        if self.parent.isEntered:
+            self.enter()
+
+    def onReload(self) -> None:
+        """Forget the library, too, so that all of it is read again."""
+        self.panel.close()
+        for name in [name for name in sys.modules if name.split(".")[0] == "VoxelMorphRegistrationLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
 
 #
@@ -83,6 +149,12 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
 
+    def getParameterNode(self) -> Any:
+        """The panel's choices, which are saved with the scene."""
+        from VoxelMorphRegistrationLib.panel.parameters import RegistrationParameters
+
+        return RegistrationParameters(super().getParameterNode())
+
     def process(
         self,
         fixedVolume: Any,
@@ -96,6 +168,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         engine: str = "auto",
         preAlignment: str = "affine",
         resolution: str = "full",
+        intensity: str = "card",
         outputGrid: str = "full",
         direction: str = "resampling",
         fixedMask: Any = None,
@@ -119,6 +192,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         :param engine: "auto", "openvino" or "tensorflow".
         :param preAlignment: "none", "centre", "rigid" or "affine".
         :param resolution: resolution at which the network runs: "full", "half" or "quarter".
+        :param intensity: "card" to prepare the intensities as the model's card says, or "none".
         :param outputGrid: "full" for fields on the volume's voxels, "network" for the network's coarser
           ones, which take an eighth of the memory.
         :param direction: "resampling" stores the transform from parent, on the fixed volume's geometry,
@@ -130,13 +204,9 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         :param isCancelled: asked between steps; a true value ends with a CancelledError.
         :raises RegistrationError: with a sentence for the user; nothing is left behind then.
         """
-        from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
         from VoxelMorphRegistrationLib.progress import Progress
-        from VoxelMorphRegistrationLib.slicer_bridge.registration import (
-            RegistrationNodes,
-            read_inputs,
-            write_result,
-        )
+        from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
+        from VoxelMorphRegistrationLib.slicer_bridge.running import register_nodes
 
         nodes = RegistrationNodes(
             fixedVolume, movingVolume, fixedMask, movingMask,
@@ -147,33 +217,34 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             direction=direction,
             output_grid=outputGrid,
         )  # fmt: skip
-        options = RegistrationOptions(
+        options = self.options(nodes, model, engine, preAlignment, resolution, intensity)
+        callbacks = {"report": progressCallback, "is_cancelled": isCancelled}
+        progress = Progress(**{name: call for name, call in callbacks.items() if call is not None})
+        written, result = register_nodes(nodes, options, progress)
+        logging.info(result.summary())
+        return RegistrationOutcome(
+            written.transform, written.affine_transform, written.inverse_transform, written.volume, result
+        )
+
+    def start(self, nodes: RegistrationNodes, **choices: str) -> RegistrationRun:
+        """Begin a registration and return at once; the panel's way. `choices` are those of `options`."""
+        from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+
+        return RegistrationRun(nodes, self.options(nodes, **choices))
+
+    def options(
+        self, nodes: RegistrationNodes, model: str, engine: str, preAlignment: str, resolution: str, intensity: str
+    ) -> RegistrationOptions:
+        """The library's options; what they mean is said in `process`. Raises InputError for unknown ones."""
+        from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+
+        return RegistrationOptions(
             model=str(model),
             engine=engine,
             pre_align=preAlignment,
             resolution=resolution,
+            intensity=intensity,
             inverse=nodes.needs_inverse,
-        )
-        callbacks = {"report": progressCallback, "is_cancelled": isCancelled}
-        progress = Progress(**{name: call for name, call in callbacks.items() if call is not None})
-
-        progress(_("Reading the volumes"), 0.0)
-        inputs = read_inputs(nodes)
-        result = register(
-            inputs.fixed,
-            inputs.moving,
-            options,
-            fixed_mask=inputs.fixed_mask,
-            moving_mask=inputs.moving_mask,
-            progress=progress.part(0.0, 0.9),
-        )
-        progress(_("Writing the results"), 0.9)
-        nodes = write_result(result, inputs, nodes)
-        if progressCallback is not None:  # done: no longer a chance to cancel
-            progressCallback(_("Done"), 1.0)
-        logging.info(result.summary())
-        return RegistrationOutcome(
-            nodes.transform, nodes.affine_transform, nodes.inverse_transform, nodes.volume, result
         )
 
     def gridTransformFromTensor(
@@ -256,6 +327,8 @@ class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
             expected = slicer.util.arrayFromVTKMatrix(self.ijkToRAS(movingVolume)) @ [*where, 1]
             np.testing.assert_allclose(fromWorld, expected[:3], atol=1e-3)
 
+    # Slicer has no pytest: the assertions are unittest's.
+    # ruff: noqa: PT009, PT027
     def test_BadInputChangesNothing(self) -> None:
         """What cannot work is said in one sentence, and no node is left behind."""
         from VoxelMorphRegistrationLib.errors import InputError

@@ -141,7 +141,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         return bool(position.y() < HEADER_HEIGHT)
 
     def sizeHint(self) -> Any:
-        hint = self.layout().sizeHint() if self.layout() and not self._is_collapsed else QtCore.QSize(0, 0)
+        hint = self.layout().totalSizeHint() if self.layout() and not self._is_collapsed else QtCore.QSize(0, 0)
         return hint.expandedTo(QtCore.QSize(120, HEADER_HEIGHT))
 
     def minimumSizeHint(self) -> Any:

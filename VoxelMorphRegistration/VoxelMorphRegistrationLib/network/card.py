@@ -61,16 +61,25 @@ class ModelCard:
     def from_json(cls, path: Path) -> ModelCard:
         """Read and check a card; raises ModelError that names the field at fault."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise ModelError(f"The model card {path} was not found.") from error
         except (OSError, ValueError) as error:
             raise ModelError(f"The model card {path} cannot be read as JSON ({error}).") from error
+        return cls.from_text(text, path.name)
+
+    @classmethod
+    def from_text(cls, text: str, name: str) -> ModelCard:
+        """A card from its JSON text, checked; ``name`` is what messages call it. Raises ModelError."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"The model card {name} cannot be read as JSON ({error}).") from error
         try:
             card: ModelCard = _build(cls, values, "")
             _check(card)
         except ValueError as error:
-            raise ModelError(f"The model card {path.name} cannot be used: {error}.") from error
+            raise ModelError(f"The model card {name} cannot be used: {error}.") from error
         return card
 
     def to_json(self) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import re
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from VoxelMorphRegistrationLib.errors import ModelError
-from VoxelMorphRegistrationLib.network.card import ModelCard
+from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.network.weights import download, file_sha256, verify
 from VoxelMorphRegistrationLib.progress import Progress
@@ -129,9 +132,94 @@ class Catalogue:
         download(card.source_url, destination, sha256=card.sha256, size=card.size_bytes, progress=progress)
         return destination
 
-    def remove(self, card: ModelCard | str) -> bool:
-        """Delete the model's weights from the cache; False if there were none. Shipped files stay."""
+    def is_users_own(self, card: ModelCard | str) -> bool:
+        """Whether the user added this model (or put its card into the cache folder)."""
         card = self._as_card(card)
+        return self._own_card_path(card).is_file() and all(
+            ModelCard.from_json(path).name != card.name for path in self.cards_folder.glob("*.json")
+        )
+
+    def is_downloaded(self, card: ModelCard | str) -> bool:
+        """Whether the model's weights are in the cache folder."""
+        return (self.cache_folder / self._as_card(card).file_name).is_file()
+
+    def add(self, weights: Path, card: ModelCard) -> ModelCard:
+        """Copy a user's own weights and their card into the cache folder; the card as it was added.
+
+        Raises ModelError for a name that is taken, a file that is no network of VoxelMorph (where h5py is there to
+        look), or a folder that cannot be written; then nothing was added.
+        """
+        if any(known.name == card.name for known in self.cards()):
+            raise ModelError(f'There is a model "{card.name}" already; give this one another title.')
+        if importlib.util.find_spec("h5py") is not None:  # in Slicer's own Python it is not; the engine looks, too
+            read_vxm_dense(weights)
+        own = self._own_card_path(card)
+        copy = self.cache_folder / card.file_name
+        parts = [path.with_name(path.name + ".part") for path in (copy, own)]
+        try:
+            self.cache_folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(weights, parts[0])
+            parts[1].write_text(card.to_json(), encoding="utf-8")
+            for part, whole in zip(parts, (copy, own), strict=True):
+                part.replace(whole)
+        except OSError as error:
+            raise ModelError(
+                f"The model file {weights} could not be copied into {self.cache_folder} ({error.strerror}); "
+                f"free some space, or choose another folder with the environment variable {CACHE_VARIABLE}."
+            ) from error
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+        return card
+
+    def card_for_own_file(
+        self,
+        weights: Path,
+        *,
+        title: str,
+        modality: str,
+        orientation: str,
+        spacing_mm: tuple[float, float, float],
+        skull_stripped: bool,
+        intensity: IntensityPreparation,
+    ) -> ModelCard:
+        """A card for a user's own VxmDense file. Raises ModelError for a file or choice that cannot be."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "model"
+        try:
+            sha256, size = file_sha256(weights), weights.stat().st_size
+        except OSError as error:
+            raise ModelError(f"The model file {weights} cannot be read ({error.strerror}).") from error
+        card = ModelCard(
+            name=name,
+            title=title,
+            description=f"Added by you from {weights.name}.",
+            suitable_for=modality or "not stated",
+            orientation=orientation,
+            spacing_mm=spacing_mm,
+            smallest_extent_mm=(0.0, 0.0, 0.0),
+            largest_extent_mm=(10_000.0, 10_000.0, 10_000.0),
+            shape_multiple=16,
+            intensity=intensity,
+            modality=modality,
+            skull_stripped=skull_stripped,
+            field_kind="velocity",
+            file_name=f"{name}.h5",
+            sha256=sha256,
+            size_bytes=size,
+            source_url="",
+            licence="not stated",
+            citation="",
+        )
+        return ModelCard.from_text(card.to_json(), f"of {title}")  # which checks it
+
+    def remove(self, card: ModelCard | str) -> bool:
+        """Delete the model's weights from the cache, and a user's own model altogether; False if there was nothing.
+
+        Shipped files stay.
+        """
+        card = self._as_card(card)
+        if self.is_users_own(card):
+            self._own_card_path(card).unlink(missing_ok=True)
         weights = self.cache_folder / card.file_name
         found = weights.is_file()
         try:
@@ -140,6 +228,9 @@ class Catalogue:
         except OSError as error:
             raise ModelError(f"The model file {weights} cannot be removed ({error.strerror}).") from error
         return found
+
+    def _own_card_path(self, card: ModelCard) -> Path:
+        return self.cache_folder / f"{card.name}.json"
 
     def _as_card(self, card: ModelCard | str) -> ModelCard:
         return self.card(card) if isinstance(card, str) else card

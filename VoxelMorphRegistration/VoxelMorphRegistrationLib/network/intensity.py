@@ -70,7 +70,8 @@ def match_histogram(image: Floats, reference: Floats) -> Floats:
 def _tissue_quantiles(image: Floats) -> npt.NDArray[np.float64]:
     sample = _sample(image)
     tissue = sample[sample >= sample.mean()]
-    return np.concatenate([[0.0], np.quantile(tissue, np.linspace(0, 1, _MATCH_POINTS + 2))])
+    quantiles: npt.NDArray[np.float64] = np.quantile(tissue, np.linspace(0, 1, _MATCH_POINTS + 2))
+    return np.concatenate([[0.0], quantiles])
 
 
 def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, role: str) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
@@ -18,7 +20,7 @@ def similarity(fixed: Image, moving: Image, moved: Image, mask: Image | None = N
     Inside the fixed image's content (above its minimum, or in ``mask``, which is on its grid), on a regular sample
     of about 300,000 voxels. 0 where there is nothing to correlate.
     """
-    step = max(1, int(round((np.prod(fixed.grid.shape) / _SAMPLES) ** (1 / 3))))
+    step = max(1, round((math.prod(fixed.grid.shape) / _SAMPLES) ** (1 / 3)))
     sample = tuple(slice(None, None, step) for _ in range(3))
     coarse = _every(fixed.grid, step)
     as_it_lies = bridge.resample(

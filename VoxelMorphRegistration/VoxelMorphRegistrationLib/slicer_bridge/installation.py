@@ -39,6 +39,18 @@ def installations() -> dict[str, Installation]:
     return {name: Installation(name, python=python) for name in ENGINE_PACKAGES}
 
 
+def chosen_installation(engine: str = "auto") -> Installation:
+    """The installation of this engine; for "auto" of the fastest that is usable, or else of the first, to install.
+
+    Raises EngineError for an unknown engine.
+    """
+    known = installations()
+    if engine != "auto" and engine not in known:
+        raise EngineError(f'There is no engine "{engine}"; choose one of: auto, {", ".join(known)}.')
+    wanted = list(known.values()) if engine == "auto" else [known[engine]]
+    return next((installation for installation in wanted if installation.status().is_usable), wanted[0])
+
+
 def ensure_installed(
     engine: str = "auto",
     *,
@@ -53,23 +65,18 @@ def ensure_installed(
     alive. Raises EngineError (also where there is nobody to ask: no main window, testing mode), DeclinedError
     (`network.installation`) or CancelledError; then nothing was changed.
     """
-    known = installations()
-    if engine != "auto" and engine not in known:
-        raise EngineError(f'There is no engine "{engine}"; choose one of: auto, {", ".join(known)}.')
-    wanted = list(known.values()) if engine == "auto" else [known[engine]]
-    for installation in wanted:
-        if installation.status().is_usable:
-            return installation.paths()
-    missing = wanted[0]
+    chosen = chosen_installation(engine)
+    if chosen.status().is_usable:
+        return chosen.paths()
     confirm = confirm or _slicer_dialog()
     if confirm is None:
         raise EngineError(
-            f"{missing.status().detail.split(';')[0].rstrip('.')}, and there is nobody to ask; run in Python: "
+            f"{chosen.status().detail.split(';')[0].rstrip('.')}, and there is nobody to ask; run in Python: "
             f"from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed; "
-            f'ensure_installed("{missing.packages.name}", confirm=lambda question: True)'
+            f'ensure_installed("{chosen.packages.name}", confirm=lambda question: True)'
         )
-    missing.install(confirm, progress)
-    return missing.paths()
+    chosen.install(confirm, progress)
+    return chosen.paths()
 
 
 def _slicer_dialog() -> Callable[[str], bool] | None:

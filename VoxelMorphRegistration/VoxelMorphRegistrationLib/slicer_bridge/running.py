@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from VoxelMorphRegistrationLib.pipeline.background import Event, Worker
+from VoxelMorphRegistrationLib.pipeline.background import Event
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
+from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes, read_inputs, write_result
 
 
 class RegistrationRun:
-    """Reads the nodes at once, registers in ``worker``'s process, and writes the outputs when told to.
+    """Reads the nodes at once, registers in the background, and writes the outputs when told to.
 
     For the main thread: nodes are touched in the constructor and in `finish` only, and neither waits for the
-    registration. Raises a RegistrationError for inputs that cannot be used.
+    registration. Raises a RegistrationError for inputs that cannot be used, or where no engine is installed.
     """
 
-    def __init__(
-        self,
-        nodes: RegistrationNodes,
-        options: RegistrationOptions,
-        worker: Worker,
-    ) -> None:
+    def __init__(self, nodes: RegistrationNodes, options: RegistrationOptions) -> None:
         self._nodes = nodes
         self._inputs = read_inputs(nodes)
-        self._job = worker.start(
+        self._job = shared_worker(ensure_installed(options.engine)).start(
             self._inputs.fixed,
             self._inputs.moving,
             options,
@@ -42,21 +39,44 @@ class RegistrationRun:
         """Stop; the process and its children end within a second. Returns at once."""
         self._job.cancel()
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called in time."""
-        return self._job.cancelled
-
-    def wait(self, progress: Progress, process_events: Callable[[], object] | None = None) -> None:
-        """Wait for the end, reporting to ``progress``, which may cancel; for scripts."""
-        self._job.wait_reporting(progress, process_events)
-
     def finish(self) -> tuple[RegistrationNodes, RegistrationResult]:
         """Write the result into the nodes. Raises what ended the registration, the scene as it was."""
         result = self._job.result()
         return write_result(result, self._inputs, self._nodes), result
 
 
-def missing_outputs(*nodes: Any) -> bool:
-    """Whether none of the output nodes was chosen."""
-    return all(node is None for node in nodes)
+def register_nodes(
+    nodes: RegistrationNodes, options: RegistrationOptions, progress: Progress
+) -> tuple[RegistrationNodes, RegistrationResult]:
+    """The same, waited for, with Slicer kept alive meanwhile; for scripts.
+
+    Raises a RegistrationError, the scene as it was. Where no engine is installed, the user is asked.
+    """
+    progress("Reading the volumes", 0.0)
+    inputs = read_inputs(nodes)
+    worker = shared_worker(ensure_installed(options.engine, progress=progress.part(0.0, 0.01)))
+    result = worker.run_blocking(
+        inputs.fixed,
+        inputs.moving,
+        options,
+        fixed_mask=inputs.fixed_mask,
+        moving_mask=inputs.moving_mask,
+        progress=progress.part(0.01, 0.95),
+        process_events=_events_without_input(),
+    )
+    progress("Writing the results", 0.95)
+    nodes = write_result(result, inputs, nodes)
+    progress.report("Done", 1.0)  # no longer a chance to cancel
+    return nodes, result
+
+
+def _events_without_input() -> Callable[[], Any] | None:
+    """Slicer's event loop, without mouse and keys: a script does not expect the scene to be changed meanwhile."""
+    import slicer
+
+    application = getattr(slicer, "app", None)
+    if application is None:
+        return None
+    import qt
+
+    return lambda: application.processEvents(qt.QEventLoop.ExcludeUserInputEvents)

@@ -164,7 +164,8 @@ class DisplacementField:
 
     def magnitude(self) -> npt.NDArray[np.float32]:
         """(I, J, K) lengths of the displacements in mm."""
-        return np.sqrt(np.einsum("ijkc,ijkc->ijk", self.vectors, self.vectors))
+        lengths: npt.NDArray[np.float32] = np.sqrt(np.einsum("ijkc,ijkc->ijk", self.vectors, self.vectors))
+        return lengths
 
 
 def _border(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

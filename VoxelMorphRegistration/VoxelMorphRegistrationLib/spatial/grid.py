@@ -54,7 +54,8 @@ class Grid:
     @property
     def spacing(self) -> Floats:
         """Distance in mm between neighbours along i, j, k."""
-        return np.linalg.norm(self.axes, axis=0)
+        spacing: Floats = np.linalg.norm(self.axes, axis=0)
+        return spacing
 
     @property
     def directions(self) -> Floats:

@@ -1,0 +1,70 @@
+"""A function that takes long, in a thread, with its progress shown in the main thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import qt
+
+from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
+from VoxelMorphRegistrationLib.progress import Progress
+
+_POLL_MILLISECONDS = 50
+
+
+class BackgroundTask:
+    """Runs ``work(progress)`` in a thread of its own; neither may touch Qt or MRML.
+
+    In the main thread ``on_progress(stage, fraction)`` is called while it runs and ``on_end(error)`` once, with
+    the RegistrationError that ended it or None.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Progress], Any],
+        on_progress: Callable[[str, float], None],
+        on_end: Callable[[RegistrationError | None], None],
+    ) -> None:
+        self._work, self._on_progress, self._on_end = work, on_progress, on_end
+        self._latest: tuple[str, float] | None = None
+        self._error: RegistrationError | None = None
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="VoxelMorph task", daemon=True)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_POLL_MILLISECONDS)
+        self._timer.connect("timeout()", self._poll)
+        self._thread.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Ask it to stop; ``on_end`` hears of it."""
+        self._cancelled.set()
+
+    def abandon(self) -> None:
+        """Stop it and call nobody any more: the panel is going away. Waits a moment for it to tidy up."""
+        self._timer.stop()
+        self._cancelled.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        try:
+            self._work(Progress(self._report, self._cancelled.is_set))
+        except RegistrationError as error:
+            self._error = error
+        except Exception as error:
+            self._error = RegistrationError(f"{type(error).__name__}: {error}")
+
+    def _report(self, stage: str, fraction: float) -> None:
+        self._latest = stage, fraction
+        if self._cancelled.is_set():
+            raise CancelledError
+
+    def _poll(self) -> None:
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._on_progress(*latest)
+        if not self._thread.is_alive():
+            self._timer.stop()
+            self._on_end(self._error)

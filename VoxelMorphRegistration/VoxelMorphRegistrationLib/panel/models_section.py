@@ -1,0 +1,175 @@
+"""The list of models, and what can be done with the chosen one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from VoxelMorphRegistrationLib.errors import RegistrationError
+from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
+from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.panel.run_control import RunControl
+
+
+class ModelsSection:
+    """Fills the model list, shows the chosen model's card, downloads, adds and removes.
+
+    ``chosen(name)`` is called when the user chooses another model.
+    """
+
+    def __init__(
+        self, ui: Any, form_path: str, catalogue: Catalogue, control: RunControl, chosen: Callable[[str], None]
+    ) -> None:
+        self._ui, self._form_path, self._catalogue, self._control = ui, form_path, catalogue, control
+        self._chosen = chosen
+        self._cards: dict[str, ModelCard] = {}
+        self._filling = False
+        self.refresh()
+        ui.modelComboBox.connect("currentIndexChanged(int)", self._on_chosen)
+        ui.downloadModelButton.connect("clicked(bool)", self._on_download)
+        ui.addModelButton.connect("clicked(bool)", self._on_add)
+        ui.removeModelButton.connect("clicked(bool)", self._on_remove)
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The chosen model's card; None for a model that is not in the catalogue any more."""
+        return self._cards.get(self._ui.modelComboBox.currentData)
+
+    def is_available(self) -> bool:
+        """Whether the chosen model can be used without a download."""
+        return self.card is not None and self._catalogue.is_available(self.card)
+
+    def download_question(self) -> str:
+        """What the user is asked before the chosen model's weights are downloaded."""
+        card = self.card
+        assert card is not None
+        question = _("The weights of {title} ({size:.1f} MB) are not on this computer.\n\nDownload them from {url}?")
+        text: str = question.format(title=card.title, size=card.size_bytes / 1e6, url=card.source_url)
+        return text
+
+    def select(self, name: str) -> None:
+        """Show this model as chosen; one that is not in the catalogue is said to be missing."""
+        if name == self._ui.modelComboBox.currentData:
+            return
+        index = self._ui.modelComboBox.findData(name)
+        self._filling = True
+        if index < 0:
+            self._ui.modelComboBox.addItem(_("{name} (not available)").format(name=name), name)
+            index = self._ui.modelComboBox.findData(name)
+        self._ui.modelComboBox.setCurrentIndex(index)
+        self._filling = False
+        self._show_card()
+
+    def refresh(self) -> None:
+        """Read the catalogue again; the chosen model stays chosen."""
+        before = self._ui.modelComboBox.currentData
+        self._cards = {card.name: card for card in self._catalogue.cards()}
+        self._filling = True
+        self._ui.modelComboBox.clear()
+        for card in self._cards.values():
+            self._ui.modelComboBox.addItem(card.title, card.name)
+        self._filling = False
+        if before is not None:
+            self.select(before)
+        self._show_card()
+
+    def update(self) -> None:
+        """Enable what can be done now."""
+        idle, card = not self._control.busy, self.card
+        own = card is not None and self._catalogue.is_users_own(card)
+        downloaded = card is not None and self._catalogue.is_downloaded(card)
+        self._ui.modelComboBox.enabled = idle
+        self._ui.addModelButton.enabled = idle
+        self._ui.downloadModelButton.enabled = idle and card is not None and not self.is_available()
+        self._ui.removeModelButton.enabled = idle and (own or downloaded)
+
+    def _show_card(self) -> None:
+        card = self.card
+        self._ui.modelTitleLabel.text = card.description if card else ""
+        self._ui.modelSuitableLabel.text = card.suitable_for if card else ""
+        self._ui.modelLicenceLabel.text = card.licence if card else ""
+        if card is None:
+            status = _("This model is not in the list of models; choose another, or add its file.")
+        elif self.is_available():
+            status = _("Ready.")
+        elif card.source_url:
+            status = _("Not downloaded yet ({size:.1f} MB).").format(size=card.size_bytes / 1e6)
+        else:
+            status = _("Its file {name} is missing.").format(name=card.file_name)
+        self._ui.modelStatusLabel.text = status
+        self.update()
+
+    def _on_chosen(self, index: int) -> None:
+        if not self._filling and index >= 0:
+            self._show_card()
+            self._chosen(self._ui.modelComboBox.currentData)
+
+    def _on_download(self, _checked: bool = False) -> None:
+        card = self.card
+        if card is not None:
+            self._control.do(lambda progress: self._catalogue.download(card, progress), self.refresh)
+
+    def _on_remove(self, _checked: bool = False) -> None:
+        card = self.card
+        if card is None or not slicer.util.confirmOkCancelDisplay(
+            _("Delete the files of {title} from this computer?").format(title=card.title)
+        ):
+            return
+        try:
+            self._catalogue.remove(card)
+        except RegistrationError as error:
+            slicer.util.errorDisplay(str(error))
+        self.refresh()
+
+    def _on_add(self, _checked: bool = False) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            None, _("Add model file"), "", _("VoxelMorph networks") + " (*.h5 *.hdf5)"
+        )
+        if not path:
+            return
+        card = self._ask_for_card(Path(path))
+        if card is None:
+            return
+        try:
+            added = self._catalogue.add(Path(path), card)
+        except RegistrationError as error:
+            slicer.util.errorDisplay(str(error))
+            return
+        self.refresh()
+        self.select(added.name)
+        self._chosen(added.name)
+
+    def _ask_for_card(self, path: Path) -> ModelCard | None:
+        """The card of a user's own file, from a small form; None if the user cancels."""
+        form = slicer.util.loadUI(self._form_path)
+        fields = slicer.util.childWidgetVariables(form)
+        fields.titleLineEdit.text = path.stem
+        dialog = qt.QDialog(slicer.util.mainWindow())
+        dialog.setWindowTitle(_("Model card of {name}").format(name=path.name))
+        layout = qt.QVBoxLayout(dialog)
+        layout.addWidget(form)
+        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+        buttons.connect("accepted()", dialog.accept)
+        buttons.connect("rejected()", dialog.reject)
+        layout.addWidget(buttons)
+        if dialog.exec_() != qt.QDialog.Accepted:
+            return None
+        spacing = float(fields.spacingSpinBox.value)
+        return self._catalogue.card_for_own_file(
+            path,
+            title=fields.titleLineEdit.text.strip() or path.stem,
+            modality=fields.modalityLineEdit.text.strip(),
+            orientation=fields.orientationLineEdit.text.strip().upper(),
+            spacing_mm=(spacing, spacing, spacing),
+            skull_stripped=bool(fields.skullStrippedCheckBox.checked),
+            intensity=IntensityPreparation(
+                scaling=fields.scalingComboBox.currentText,
+                level=float(fields.levelSpinBox.value),
+                match="fixed_to_moving" if fields.matchCheckBox.checked else "none",
+            ),
+        )

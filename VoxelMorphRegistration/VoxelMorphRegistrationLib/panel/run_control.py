@@ -1,0 +1,150 @@
+"""The Apply button: starts a registration in the background, shows how it goes on, cancels it, ends it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
+from VoxelMorphRegistrationLib.panel.background_task import BackgroundTask
+from VoxelMorphRegistrationLib.panel.views import show_result
+from VoxelMorphRegistrationLib.pipeline.background import Finished, LogLine, StageReached
+from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+
+_POLL_MILLISECONDS = 20
+
+
+class RunControl:
+    """One registration, or one preparation of it, at a time.
+
+    ``ui`` holds applyButton, progressBar, statusLabel and logText. ``changed()`` is called whenever something
+    begins or ends, for the rest of the panel to adapt.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+        self._ui, self._changed = ui, changed
+        self._run: RegistrationRun | None = None
+        self._task: BackgroundTask | None = None
+        self._cancelling = False
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_POLL_MILLISECONDS)
+        self._timer.connect("timeout()", self._poll)
+        ui.progressBar.hide()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs that Cancel would end."""
+        return self._run is not None or self._task is not None
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was asked to end, and has not yet."""
+        return self._cancelling
+
+    def register(self, start: Callable[[], RegistrationRun]) -> None:
+        """Start a registration. What ``start`` raises is shown."""
+        self._begin(_("Reading the volumes"))
+        try:
+            self._run = start()
+        except RegistrationError as error:
+            self._end(error)
+            return
+        self._timer.start()
+        self._changed()
+
+    def do(self, work: Callable[..., Any], then: Callable[[], None]) -> None:
+        """Run ``work(progress)``, such as a download, in a thread; ``then`` is called if it succeeds."""
+        self._begin("")
+
+        def ended(error: RegistrationError | None) -> None:
+            self._task = None
+            self._end(error)
+            if error is None:
+                self._ui.statusLabel.text = _("Done.")
+                then()
+
+        self._task = BackgroundTask(work, self._show, ended)
+        self._changed()
+
+    def cancel(self) -> None:
+        """End what runs; nothing of it is kept."""
+        self._cancelling = True
+        if self._run is not None:
+            self._run.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._changed()
+
+    def abandon(self) -> None:
+        """End what runs without a word: the scene or the panel is going away."""
+        self._timer.stop()
+        if self._run is not None:
+            self._run.cancel()
+        if self._task is not None:
+            self._task.abandon()
+        if self.busy:
+            self._run = self._task = None
+            self._end(CancelledError())
+
+    def log(self, text: str) -> None:
+        """A line for the log, with the time."""
+        self._ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def _poll(self) -> None:
+        for event in self._run.poll() if self._run is not None else []:
+            if isinstance(event, StageReached):
+                self._show(event.stage, event.fraction)
+            elif isinstance(event, LogLine):
+                self._ui.logText.appendPlainText(event.text)
+            elif isinstance(event, Finished):
+                self._timer.stop()
+                self._finish()
+
+    def _finish(self) -> None:
+        run, self._run = self._run, None
+        assert run is not None
+        try:
+            nodes, result = run.finish()
+        except RegistrationError as error:
+            self._end(error)
+            return
+        self._end(None)
+        show_result(nodes)
+        for warning in result.warnings:
+            self.log(_("Warning: {text}").format(text=warning))
+        self.log(result.plan)
+        self.log(", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()))
+        self._ui.statusLabel.text = "\n".join([result.summary(), *result.warnings])
+        logging.info(result.summary())
+
+    def _begin(self, stage: str) -> None:
+        self._cancelling = False
+        self._ui.progressBar.value = 0
+        self._ui.progressBar.show()
+        self._ui.statusLabel.text = stage
+
+    def _show(self, stage: str, fraction: float) -> None:
+        self._ui.progressBar.value = round(1000 * fraction)
+        if stage != self._ui.statusLabel.text:
+            self._ui.statusLabel.text = stage
+            self.log(stage)
+
+    def _end(self, error: RegistrationError | None) -> None:
+        self._cancelling = False
+        self._ui.progressBar.hide()
+        self._ui.statusLabel.text = ""
+        if isinstance(error, CancelledError):
+            self._ui.statusLabel.text = _("Cancelled; nothing was changed.")
+            self.log(self._ui.statusLabel.text)
+        elif error is not None:
+            self._ui.statusLabel.text = str(error)
+            self.log(str(error))
+        self._changed()
+        if error is not None and not isinstance(error, CancelledError):
+            slicer.util.errorDisplay(str(error), windowTitle=_("VoxelMorph Registration"))
