@@ -1,0 +1,1 @@
+"""The whole registration job timed and judged beside the peers: see `compare_with_peers`."""
