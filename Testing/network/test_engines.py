@@ -73,8 +73,13 @@ for name in ("openvino", "tensorflow", "auto"):
         load_engine(name, Path("weights.h5"))
     except EngineError as error:
         print(error)
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
+try:
+    read_vxm_dense(Path("weights.h5"))
+except EngineError as error:
+    print(error)
 """
-    none, openvino, tensorflow, auto = subprocess.run(
+    none, openvino, tensorflow, auto, reading = subprocess.run(
         [sys.executable, "-S", "-c", code],
         env=os.environ | {"PYTHONPATH": f"{LIBRARY}{os.pathsep}{tmp_path}"},
         check=True,
@@ -85,6 +90,7 @@ for name in ("openvino", "tensorflow", "auto"):
     assert openvino == 'The openvino engine is not installed; install it with: pip install "openvino>=2025.0".'
     assert tensorflow.startswith("The tensorflow engine is not installed; install voxelmorph 0.2")
     assert auto.startswith("No inference engine is installed; ")
+    assert reading.startswith("Reading a VoxelMorph model file needs the package h5py")
 
 
 def test_weights_of_the_wrong_checksum_never_reach_an_engine():

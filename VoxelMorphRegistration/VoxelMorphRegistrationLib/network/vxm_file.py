@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from VoxelMorphRegistrationLib.errors import ModelError
+from VoxelMorphRegistrationLib.errors import EngineError, ModelError
 from VoxelMorphRegistrationLib.network.integration import upsample
 
 FloatArray = NDArray[np.float32]
@@ -74,8 +74,17 @@ class VxmDenseModel:
 
 
 def read_vxm_dense(path: Path) -> VxmDenseModel:
-    """Read and check a VxmDense ``.h5``. Raises ModelError, with the way out, for any other file."""
-    import h5py
+    """Read and check a VxmDense ``.h5``. Raises ModelError, with the way out, for any other file.
+
+    Slicer's own Python has no h5py; there it raises EngineError.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise EngineError(
+            "Reading a VoxelMorph model file needs the package h5py, which is installed with an engine; "
+            "install one: Resources/requirements-openvino.txt."
+        ) from error
 
     if not path.is_file():
         raise ModelError(f"The model file {path} was not found; check the path or download the model.")
