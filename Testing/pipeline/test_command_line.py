@@ -202,6 +202,7 @@ class TestMessages:
         lines = told.err.splitlines()
         assert any(line.startswith("Network (") for line in lines)
         assert lines[-1] == "Writing the results"
+        assert "Done" not in lines
         assert "\r" not in told.err
         assert len(lines) < 20
 

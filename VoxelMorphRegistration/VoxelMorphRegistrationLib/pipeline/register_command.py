@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
                 _options(arguments),
                 fixed_mask=inputs.fixed_mask,
                 moving_mask=inputs.moving_mask,
-                progress=progress.part(0.02, 0.95),
+                progress=_without_end(progress.part(0.02, 0.95)),
             )
             seconds |= result.seconds
             with _timed(seconds, "writing"):
@@ -97,6 +97,11 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         stdout.write(_summary(outputs, inputs, result, warnings, seconds, total))
     else:
         stderr.writelines(f"Warning: {warning}\n" for warning in warnings)
+
+
+def _without_end(progress: Progress) -> Progress:
+    """The registration's "Done" is not the command's: the files are still to be written."""
+    return Progress(lambda stage, fraction: progress(stage, fraction) if fraction < 1 else None)
 
 
 def _checked_outputs(arguments: argparse.Namespace) -> dict[str, Path]:
