@@ -70,8 +70,9 @@ def match_histogram(image: Floats, reference: Floats) -> Floats:
 def _tissue_quantiles(image: Floats) -> npt.NDArray[np.float64]:
     sample = _sample(image)
     tissue = sample[sample >= sample.mean()]
-    quantiles: npt.NDArray[np.float64] = np.quantile(tissue, np.linspace(0, 1, _MATCH_POINTS + 2))
-    return np.concatenate([[0.0], quantiles])
+    knots: npt.NDArray[np.float64] = np.zeros(_MATCH_POINTS + 3)
+    knots[1:] = np.quantile(tissue, np.linspace(0, 1, _MATCH_POINTS + 2))
+    return knots
 
 
 def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, role: str) -> Floats:
@@ -95,7 +96,7 @@ def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, 
 def _foreground(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """A sample of what lies above the background, counted from it."""
     sample = _sample(values).astype(np.float64)
-    above = sample - sample.min()
+    above: npt.NDArray[np.float64] = sample - sample.min()
     above = above[above > 0]
     if not above.size:
         raise InputError("A volume that holds one value only cannot be registered.")

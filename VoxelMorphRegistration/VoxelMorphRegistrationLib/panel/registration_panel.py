@@ -100,7 +100,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         """Why Apply cannot be pressed, for its tooltip; empty if it can."""
         chosen = self._parameters
         if chosen is None:
-            return _("There is no scene.")
+            return str(_("There is no scene."))
         outputs = (chosen.outputTransform, chosen.outputInverseTransform, chosen.outputVolume)
         reasons = (
             (chosen.fixedVolume is None, _("Select a fixed volume.")),

@@ -1,12 +1,13 @@
 """A registration's inputs from nodes and its result to nodes, apart from each other.
 
-``read_inputs`` and ``write_result`` touch nodes and belong in the main thread; what is done between them
-takes and gives library objects only. ``write_result`` prepares and checks everything before it touches the
-first node, so that the scene is as it was if something fails.
+``read_inputs`` and ``write_result`` touch nodes and belong in the main thread. What is done between them,
+``output_fields`` too, takes and gives library objects only. ``write_result`` prepares and checks everything before
+it touches the first node, so that the scene is as it was if something fails.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -36,6 +37,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.volumes import (
     volume_node_from_image,
 )
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
+from VoxelMorphRegistrationLib.spatial.grid import Floats
 
 OutputGrid = Literal["full", "network"]
 FieldKind = Literal["displacement", "velocity"]
@@ -108,22 +110,56 @@ def read_inputs(nodes: RegistrationNodes) -> RegistrationInputs:
     return RegistrationInputs(fixed, moving, fixed_mask, moving_mask)
 
 
-def write_result(result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes) -> RegistrationNodes:
+@dataclass(frozen=True, eq=False)
+class OutputField:
+    """A field to be stored, and the exact map that its node must give at the voxels (None: the field's own)."""
+
+    field: DisplacementField
+    expected: Callable[[Floats], Floats] | None = None
+
+    def checked_transform(self, direction: Direction) -> Any:
+        """Slicer's transform of it, seen to map points as the library does."""
+        return checked_grid_transform(self.field, direction, self.expected)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputFields:
+    """The fields that the output nodes ask for."""
+
+    forward: OutputField | None
+    backward: OutputField | None
+
+
+def output_fields(result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputFields:
+    """What `write_result` will store. Looks at no node, only at which are given, so that any thread may do it."""
+    deformation = result.deformation
+    nothing_asked = nodes.volume is None and nodes.inverse_transform is None
+    asked = nodes.transform is not None or nodes.affine_transform is not None or nothing_asked
+    return OutputFields(
+        forward=_forward_field(deformation, inputs, nodes) if asked else None,
+        backward=_backward_field(deformation, inputs, nodes) if nodes.inverse_transform is not None else None,
+    )
+
+
+def write_result(
+    result: RegistrationResult,
+    inputs: RegistrationInputs,
+    nodes: RegistrationNodes,
+    fields: OutputFields | None = None,
+) -> RegistrationNodes:
     """Write a registration's result into the output nodes, and return all nodes.
 
-    A transform node is added to the scene where no output was given, or only the affine. Raises
-    TransformError, the scene as it was, where Slicer's transform disagrees with the library's.
+    A transform node is added to the scene where no output was given, or only the affine. ``fields`` are those of
+    `output_fields`, if they were made already. Raises TransformError, the scene as it was, where Slicer's
+    transform disagrees with the library's.
     """
     import slicer
 
     _check(nodes)  # again: nodes may have been deleted while the registration ran
+    fields = fields or output_fields(result, inputs, nodes)
     deformation, direction = result.deformation, nodes.direction
-    nothing_asked = nodes.volume is None and nodes.inverse_transform is None
-    forth = back = None
-    if nodes.transform is not None or nodes.affine_transform is not None or nothing_asked:
-        forth = _forward_transform(deformation, inputs, nodes)
-    if nodes.inverse_transform is not None:
-        back = _backward_transform(deformation, inputs, nodes)
+    forth = fields.forward.checked_transform(direction) if fields.forward is not None else None
+    back = fields.backward.checked_transform(direction) if fields.backward is not None else None
 
     roles = {"moving": nodes.moving, "fixed": nodes.fixed}
     if forth is not None:
@@ -177,34 +213,34 @@ def write_tensor(
     return node
 
 
-def _forward_transform(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Any:
-    """The checked transform of the map phi from fixed to moving space, or with the affine apart of its field."""
+def _forward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputField:
+    """The map phi from fixed to moving space, or with the affine apart the field alone."""
     apart, full = nodes.affine_transform is not None, nodes.output_grid == "full"
     if nodes.direction == "resampling":
         if not apart:
             grid = inputs.fixed.grid if full else deformation.compact_grid(inputs.fixed.grid)
-            return checked_grid_transform(deformation.resampling_field(grid), "resampling", deformation.map_points)
+            return OutputField(deformation.resampling_field(grid), deformation.map_points)
         field = deformation.displacement
-        return checked_grid_transform(field.resampled(inputs.fixed.grid) if full else field, "resampling")
+        return OutputField(field.resampled(inputs.fixed.grid) if full else field)
     if not apart:
         field = deformation.modeling_field(_modeling_grid(deformation, inputs, nodes))
-        return checked_grid_transform(field, "modeling", deformation.map_points_back)
+        return OutputField(field, deformation.map_points_back)
     # Between the affine and the field lies neither the fixed nor the moving grid: the network's lattice
     # holds all.
     inverse = deformation.inverse_displacement
     if inverse is None:
         raise TransformError("The registration was run without its inverse, which a modeling transform needs.")
-    return checked_grid_transform(inverse, "modeling")
+    return OutputField(inverse)
 
 
-def _backward_transform(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Any:
-    """The checked transform of phi^-1, which moves what lies in fixed space onto the moving volume."""
+def _backward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputField:
+    """The map phi^-1, which moves what lies in fixed space onto the moving volume."""
     if nodes.direction == "resampling":
         field = deformation.modeling_field(_modeling_grid(deformation, inputs, nodes))
-        return checked_grid_transform(field, "resampling", deformation.map_points_back)
+        return OutputField(field, deformation.map_points_back)
     full = nodes.output_grid == "full"
     grid = inputs.fixed.grid if full else deformation.compact_grid(inputs.fixed.grid)
-    return checked_grid_transform(deformation.resampling_field(grid), "modeling", deformation.map_points)
+    return OutputField(deformation.resampling_field(grid), deformation.map_points)
 
 
 def _modeling_grid(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Grid:

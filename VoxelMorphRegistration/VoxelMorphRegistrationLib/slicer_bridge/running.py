@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from VoxelMorphRegistrationLib.pipeline.background import Event
+from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
+from VoxelMorphRegistrationLib.pipeline.background import Event, Finished
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
-from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes, read_inputs, write_result
+from VoxelMorphRegistrationLib.slicer_bridge.registration import (
+    OutputFields,
+    RegistrationNodes,
+    output_fields,
+    read_inputs,
+    write_result,
+)
 
 
 class RegistrationRun:
@@ -22,6 +30,11 @@ class RegistrationRun:
 
     def __init__(self, nodes: RegistrationNodes, options: RegistrationOptions) -> None:
         self._nodes = nodes
+        self._events: list[Event] = []
+        self._preparation: threading.Thread | None = None
+        self._fields: OutputFields | None = None
+        self._error: RegistrationError | None = None
+        self._cancelled = False
         self._inputs = read_inputs(nodes)
         self._job = shared_worker(ensure_installed(options.engine)).start(
             self._inputs.fixed,
@@ -32,17 +45,41 @@ class RegistrationRun:
         )
 
     def poll(self) -> list[Event]:
-        """What happened since the last call; ends with `Finished`."""
-        return self._job.poll()
+        """What happened since the last call; ends with `Finished`, which says that `finish` can be called.
+
+        The fields for the outputs are made in a thread before that, since they take longer than a view may wait.
+        """
+        self._events += self._job.poll()
+        if self._events and isinstance(self._events[-1], Finished) and self._events[-1].error is None:
+            if self._preparation is None:
+                self._preparation = threading.Thread(target=self._prepare, daemon=True)
+                self._preparation.start()
+            if self._preparation.is_alive():
+                held_back = self._events.pop()
+                events, self._events = self._events, [held_back]
+                return events
+        events, self._events = self._events, []
+        return events
+
+    def _prepare(self) -> None:
+        try:
+            self._fields = output_fields(self._job.result(), self._inputs, self._nodes)
+        except RegistrationError as error:
+            self._error = error
 
     def cancel(self) -> None:
         """Stop; the process and its children end within a second. Returns at once."""
+        self._cancelled = True
         self._job.cancel()
 
     def finish(self) -> tuple[RegistrationNodes, RegistrationResult]:
         """Write the result into the nodes. Raises what ended the registration, the scene as it was."""
         result = self._job.result()
-        return write_result(result, self._inputs, self._nodes), result
+        if self._error is not None:
+            raise self._error
+        if self._cancelled:
+            raise CancelledError
+        return write_result(result, self._inputs, self._nodes, self._fields), result
 
 
 def register_nodes(
