@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,13 @@ def test_the_extension_builds_the_module_and_runs_its_test():
 @pytest.mark.parametrize("name", ["LICENSE", "README.md", "CMakeLists.txt"])
 def test_top_level_has_what_the_extensions_index_asks_for(name):
     assert (ROOT / name).stat().st_size > 0
+
+
+def test_a_wheel_holds_every_room():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(project["tool"]["setuptools"]["packages"]) - {"VoxelMorphRegistrationLib.resources"}
+    on_disk = {
+        ".".join(path.parent.relative_to(MODULE).parts)
+        for path in (MODULE / "VoxelMorphRegistrationLib").rglob("__init__.py")
+    }
+    assert listed == on_disk
