@@ -20,7 +20,8 @@ FIXED_GRIDS = [
         grid_of((30, 34, 20), spacing=(1.7, 1.2, 2.6), turned=rotation((0, 1, 1), 30), centre=CENTRE), id="oblique"
     ),
     pytest.param(
-        grid_of((60, 20, 33), spacing=(1, 4, 2), axes=AXIS_ORDERS[27], centre=CENTRE + (9, 5, -3)), id="reaches out"
+        grid_of((60, 20, 33), spacing=(1, 4, 2), axes=AXIS_ORDERS[27], centre=np.add(CENTRE, (9, 5, -3))),
+        id="reaches out",
     ),
     pytest.param(grid_of((8, 8, 8), axes=np.diag([-1, -1, 1]), centre=CENTRE), id="smaller"),
 ]

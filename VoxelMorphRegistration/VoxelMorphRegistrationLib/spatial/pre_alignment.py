@@ -23,7 +23,8 @@ KINDS: tuple[Kind, ...] = ("none", "centre", "rigid", "affine")
 
 _COARSE, _FINE = 25, 50  # voxels along the longest side of the fixed image's content
 _COARSE_ITERATIONS, _FINE_ITERATIONS = 100, 50
-_SAMPLES = 0.25
+_SAMPLES = 0.25  # of the voxels, for correlation
+_BINS, _HISTOGRAM_SAMPLES = 20, 25_000  # for mutual information: fewer leave its histogram too noisy to climb
 _LARGEST_SCALE = 1.6  # heads, livers and lungs of adults differ by less
 
 
@@ -153,7 +154,7 @@ class _Level:
         method = self._method()
         method.SetOptimizerAsRegularStepGradientDescent(
             learningRate=self.spacing_mm / 8,
-            minStep=self.spacing_mm / 400,
+            minStep=self.spacing_mm / (400 if self.same_contrast else 1600),
             numberOfIterations=iterations,
             relaxationFactor=0.6,
             gradientMagnitudeTolerance=1e-6,
@@ -168,20 +169,26 @@ class _Level:
         """Higher is better; minus infinity where the images do not overlap."""
         method = self._method()
         method.SetInitialTransform(transform)
+        warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)  # no overlap is an answer here, and nothing to print
         try:
             return -float(method.MetricEvaluate(self.fixed, self.moving))
         except RuntimeError:
             return -np.inf
+        finally:
+            sitk.ProcessObject.SetGlobalWarningDisplay(warns)
 
     def _method(self) -> sitk.ImageRegistrationMethod:
         method = sitk.ImageRegistrationMethod()
+        samples = _SAMPLES
         if self.same_contrast:
             method.SetMetricAsCorrelation()
         else:
-            method.SetMetricAsMattesMutualInformation(32)
+            method.SetMetricAsMattesMutualInformation(_BINS)
+            samples = min(1.0, _HISTOGRAM_SAMPLES / self.fixed.GetNumberOfPixels())
         # ITK shifts even regular samples at random: without a seed each run would give another result.
         method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(_SAMPLES, seed=1)
+        method.SetMetricSamplingPercentage(samples, seed=1)
         method.SetInterpolator(sitk.sitkLinear)
         if self.fixed_mask is not None:
             method.SetMetricFixedMask(self.fixed_mask)
