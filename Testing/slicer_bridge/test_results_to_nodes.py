@@ -1,4 +1,4 @@
-"""A registration's result in nodes: every combination of direction, grid, affine apart and inverse says the same map."""
+"""A registration's result in nodes: each combination of direction, grid, affine apart and inverse is the same map."""
 
 from __future__ import annotations
 
@@ -323,16 +323,23 @@ def test_a_volume_under_the_wrong_output_is_refused(scene, job):
 # ---- what goes wrong while writing --------------------------------------------------------------------------------
 
 
-def fault(monkeypatch, kind):
-    """Makes Slicer write something else than it was told: what the check after writing is for."""
-    real = slicer.util.arrayFromGridTransform
-    if kind == "not written":
-        monkeypatch.setattr(slicer.util, "arrayFromGridTransform", lambda node: real(node).copy())
-    elif kind == "reversed axes":
-        monkeypatch.setattr(slicer.util, "arrayFromGridTransform", lambda node: real(node)[::-1])
+FAULTS = {
+    "a little": lambda mapped, points: np.add(mapped, [0, 0.002, 0]),
+    "mirrored": lambda mapped, points: points + (mapped - points) * [-1, -1, 1],
+    "not at all": lambda mapped, points: points,
+    "not a number": lambda mapped, points: mapped * np.nan,
+}
 
 
-@pytest.mark.parametrize("kind", ["not written", "reversed axes"])
+def disagree(monkeypatch, kind):
+    """Makes the library map points otherwise than Slicer does: what the check after writing is for."""
+    real = DisplacementField.map_points
+    monkeypatch.setattr(
+        DisplacementField, "map_points", lambda field, points: FAULTS[kind](real(field, points), points)
+    )
+
+
+@pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("direction", ["resampling", "modeling"])
 def test_a_node_that_would_map_points_elsewhere_is_refused_and_left_alone(scene, job, monkeypatch, direction, kind):
     old = smooth_field(MOVING_GRID, seed=5)
@@ -348,11 +355,12 @@ def test_a_node_that_would_map_points_elsewhere_is_refused_and_left_alone(scene,
     before, stamps = scene_content(scene), [node.GetMTime() for node in (transform, affine_node, volume)]
     held = transform.GetTransformToParent()
 
-    fault(monkeypatch, kind)
-    with pytest.raises(TransformError, match="mm away from where the registration takes them"):
-        write_result(result, inputs, nodes)
-    with pytest.raises(TransformError):
-        write_result(result, inputs, job())  # nor is a node added
+    with monkeypatch.context() as patch:
+        disagree(patch, kind)
+        with pytest.raises(TransformError, match="mm away from where the registration takes them"):
+            write_result(result, inputs, nodes)
+        with pytest.raises(TransformError):
+            write_result(result, inputs, job())  # nor is a node added
     assert scene_content(scene) == before
     assert [node.GetMTime() for node in (transform, affine_node, volume)] == stamps
     assert transform.GetTransformToParent() is held

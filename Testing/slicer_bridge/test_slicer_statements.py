@@ -343,7 +343,7 @@ def test_s15_writing_into_a_node_in_use_updates_what_lies_under_it(scene, direct
     world = [0.0, 0.0, 0.0]
     fiducial.GetNthControlPointPositionWorld(0, world)
     sign = -1 if direction == "resampling" else 1
-    assert distance(world, on.centre_ras + [sign * 7, 0, 0]) < 0.011
+    assert distance(world, on.centre_ras + np.array([sign * 7, 0, 0])) < 0.011
     assert node.GetModifiedSinceRead()
 
 
@@ -353,7 +353,7 @@ def test_s15_writing_into_a_node_in_use_updates_what_lies_under_it(scene, direct
 
 @every_geometry
 def test_s16_s17_outside_the_grid_the_edge_displacement_goes_on_for_ever(scene, tmp_path, geometry):
-    """S17 (it converges to zero) does not hold for grid transforms; ITK has zero outside; the library follows Slicer."""
+    """S17 (it converges to zero) does not hold for grid transforms; the library follows Slicer, ITK has zero."""
     on = grid(geometry)
     field = smooth_field(on)
     node = node_of(field)
@@ -501,7 +501,7 @@ def test_s27_a_modeling_field_is_saved_as_an_inverse_that_only_slicer_reads(scen
     assert read_grid_transform(again)[1] == "modeling"
     centres = grid().to_ras([[4, 5, 6], [10, 11, 12]])
     assert distance(map_points(again, centres, "modeling"), field.map_points(centres)) < 1e-3
-    with pytest.raises(RuntimeError, match="(?i)transform"):
+    with pytest.raises(RuntimeError, match=r"(?i)transform"):
         sitk.ReadTransform(str(path))
     for suffix in (".nii.gz", ".mha"):
         with pytest.raises(OSError, match="Cannot write"):
