@@ -20,13 +20,14 @@ import re
 import shutil
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, RegistrationError
 from VoxelMorphRegistrationLib.network import packages as facts
@@ -40,6 +41,7 @@ WHEELS_VARIABLE = "VOXELMORPH_REGISTRATION_WHEELS"
 
 _MANIFEST = "manifest.json"
 _HEARTBEAT_SECONDS = 0.1
+_T = TypeVar("_T")
 
 
 class State(Enum):
@@ -56,7 +58,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """How things stand. ``detail`` is one sentence for the user; ``size_bytes`` is all there is on the disk.
+    """How things stand. ``detail`` is one sentence for the user; ``size_bytes`` is what lies on the disk.
 
     ``versions``: of the packages in the private folder; where the host provides the engine, of what is required.
     """
@@ -84,6 +86,7 @@ class _Manifest:
     platform: str
     packages: dict[str, str]
     host: dict[str, str]
+    size_bytes: int
 
     @classmethod
     def read(cls, folder: Path) -> _Manifest | None:
@@ -162,26 +165,21 @@ class Installation:
 
     def status(self, *, thorough: bool = False) -> Status:
         """How things stand. Every file is checked by its size, and if ``thorough`` by its SHA-256 (seconds)."""
-        state, detail = self._state(thorough)
+        manifest = _Manifest.read(self.folder)
+        state, reason = self._absence() if manifest is None else self._condition(manifest, thorough)
         if state is State.PROVIDED:
             versions = self._host_versions(requirement.name for requirement in self._required())
         else:
             versions = facts.versions_in(self.folder)
-        return Status(state, detail, versions, sum(map(facts.size_on_disk, (self.folder, self._part, self._old))))
+        size = facts.size_on_disk(self.folder) if manifest is None else manifest.size_bytes
+        size += sum(map(facts.size_on_disk, (self._part, self._old)))
+        again = "" if state is State.NOT_INSTALLED else " again"
+        way_out = "" if state in (State.COMPLETE, State.PROVIDED) else f"; Apply will ask to install it{again}"
+        return Status(state, f"{reason}{way_out}.", versions, size)
 
     def paths(self) -> list[Path]:
         """The folders that the child process has to look into, after its own site-packages."""
         return [self.folder] if self.status().state is State.COMPLETE else []
-
-    def _state(self, thorough: bool) -> tuple[State, str]:
-        manifest = _Manifest.read(self.folder)
-        state, reason = self._absence() if manifest is None else self._condition(manifest, thorough)
-        way_out = {
-            State.COMPLETE: "",
-            State.PROVIDED: "",
-            State.NOT_INSTALLED: "; Apply will ask to install it",
-        }.get(state, "; Apply will ask to install it again")
-        return state, f"{reason}{way_out}."
 
     def _absence(self) -> tuple[State, str]:
         """Why there is no installation, and how it says so."""
@@ -321,11 +319,12 @@ class Installation:
             meter.begin(f"Checking that {title} can be loaded", 0.92)
             self._check_that_it_loads(pip, complete)
             packages = facts.versions_in(complete)
-            if damage := facts.damage(complete, packages):
+            if damage := _meanwhile(lambda: facts.damage(complete, packages), meter.tick):
                 raise EngineError(f"{title} was not installed completely ({damage}); try again.")
             relied_on = {facts.normal_name(name) for name in meter.satisfied} & host.packages.keys()
             used = {name: host.packages[name] for name in sorted(relied_on)}
-            _Manifest(host.tag, host.platform, packages, used).write(complete)
+            size = _meanwhile(lambda: facts.size_on_disk(complete), meter.tick)
+            _Manifest(host.tag, host.platform, packages, used, size).write(complete)
             meter.begin("Finishing", 0.98)
             self._put_in_place(complete)
         finally:
@@ -373,11 +372,8 @@ class Installation:
                     f"{self.packages.title} is in use and was not removed ({error.strerror}); restart Slicer and "
                     "remove it then."
                 ) from error
-        thread = threading.Thread(target=shutil.rmtree, args=(doomed,), kwargs={"ignore_errors": True})
-        thread.start()
-        while thread.is_alive():
-            thread.join(_HEARTBEAT_SECONDS)
-            progress.report(stage, 1.0)  # without asking whether to stop: it may be the tidying after a cancellation
+        # Without asking whether to stop: it may be the tidying after a cancellation.
+        _meanwhile(lambda: shutil.rmtree(doomed, ignore_errors=True), lambda: progress.report(stage, 1.0))
 
     def _check_space(self) -> None:
         needed = (self.packages.download_mb + self.packages.disk_mb) * 1_000_000
@@ -409,6 +405,18 @@ class Installation:
                 f"The folder {self.root} for the packages cannot be used ({reason}); "
                 f"{'free some space, or ' if full else ''}{way_out}."
             ) from error
+
+
+def _meanwhile(function: Callable[[], _T], heartbeat: Callable[[], None]) -> _T:
+    """What a function returns that takes its time, in another thread; ``heartbeat`` is called in this one, often.
+
+    If the heartbeat raises, the function still comes to its end first.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(function)
+        while not wait([future], _HEARTBEAT_SECONDS).done:
+            heartbeat()
+        return future.result()
 
 
 def _rename(source: Path, destination: Path) -> None:

@@ -128,14 +128,14 @@ def versions_of(names: Iterable[str], paths: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         for distribution in importlib.metadata.distributions(name=name, path=list(paths)):
-            if version := _version(distribution):
-                found.setdefault(name, version)
+            with suppress(KeyError, TypeError, AttributeError):  # damaged: without readable metadata
+                found.setdefault(name, distribution.version)
     return found
 
 
 def versions_in(folder: Path) -> dict[str, str]:
-    """All packages in a folder, by their normalised names, with their versions."""
-    return {name: distribution.version for name, distribution in _distributions(folder).items()}
+    """The packages that pip installed into a folder, by their normalised names, with their versions."""
+    return {name: version for name, (version, _) in _installed(folder).items()}
 
 
 def damage(folder: Path, packages: dict[str, str], *, thorough: bool = False) -> str | None:
@@ -143,14 +143,18 @@ def damage(folder: Path, packages: dict[str, str], *, thorough: bool = False) ->
 
     Every file in their RECORDs is looked at: its size, and where ``thorough`` its SHA-256.
     """
-    found = _distributions(folder)
+    found = _installed(folder)
     for name, version in packages.items():
-        if name not in found or _version(found[name]) != version:
+        if name not in found or found[name][0] != version:
             return f"the package {name} is missing"
-        for relative, digest, size in _record(found[name]):
-            path = folder / relative
+        try:
+            record = _record(found[name][1])
+        except (OSError, ValueError):
+            return f"the list of files of {name} cannot be read"
+        for relative, digest, size in record:
+            path = f"{folder}{os.sep}{relative}"
             try:
-                is_right = path.stat().st_size == size and (not thorough or _digest(path) == digest)
+                is_right = os.stat(path).st_size == size and (not thorough or _digest(path) == digest)
             except OSError:
                 is_right = False
             if not is_right:
@@ -160,40 +164,37 @@ def damage(folder: Path, packages: dict[str, str], *, thorough: bool = False) ->
 
 def size_on_disk(folder: Path) -> int:
     """The bytes of all files in a folder; 0 where there is none."""
-    total = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
+    total, folders = 0, [str(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
     return total
 
 
-def _distributions(folder: Path) -> dict[str, importlib.metadata.Distribution]:
-    found = importlib.metadata.distributions(path=[str(folder)])
-    return {
-        normal_name(distribution.metadata["Name"]): distribution for distribution in found if _version(distribution)
-    }
+def _installed(folder: Path) -> dict[str, tuple[str, Path]]:
+    """Version and ``.dist-info`` of each package in a folder, from the name of the latter alone (PEP 427)."""
+    found = {}
+    for information in folder.glob("*.dist-info"):
+        name, _, version = information.name.removesuffix(".dist-info").rpartition("-")
+        found[normal_name(name)] = version, information
+    return found
 
 
-def _version(distribution: importlib.metadata.Distribution) -> str | None:
-    """None for a package whose metadata is missing or damaged."""
-    try:
-        return distribution.version if distribution.metadata["Name"] else None
-    except (KeyError, TypeError, AttributeError):
-        return None
-
-
-def _record(distribution: importlib.metadata.Distribution) -> list[tuple[str, str, int]]:
+def _record(information: Path) -> list[tuple[str, str, int]]:
     """The files of a package: path, SHA-256 as RECORD has it, size. Scripts, which pip puts elsewhere, are left out."""
-    rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
-    return [
-        (path, digest, int(size))
-        for path, digest, size in rows
-        if digest.startswith("sha256=") and size and not path.startswith(("..", "/"))
-    ]
+    with (information / "RECORD").open(encoding="utf-8", newline="") as file:
+        return [
+            (path, digest, int(size))
+            for path, digest, size in csv.reader(file)
+            if size and digest.startswith("sha256=") and not path.startswith(("..", "/"))
+        ]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
     return "sha256=" + urlsafe_b64encode(digest).rstrip(b"=").decode()
