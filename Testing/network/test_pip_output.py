@@ -18,7 +18,7 @@ Collecting h5py>=3.10 (from -r /r/requirements-openvino.txt (line 3))
 Progress 0 of 5405250
 Progress 262144 of 5405250
 Progress 5405250 of 5405250
-Requirement already satisfied: numpy>=2.0 in /slicer/site-packages (from -r /r/requirements-openvino.txt (line 4)) (2.0.2)
+Requirement already satisfied: numpy>=2.0 in /slicer/lib (from -r /r/requirements-openvino.txt (line 4)) (2.0.2)
 Collecting openvino-telemetry>=2023.2.1 (from openvino>=2025.0->-r /r/requirements-openvino.txt (line 2))
   Downloading openvino_telemetry-2025.2.0-py3-none-any.whl (25 kB)
 Would install h5py-3.16.0 openvino-2026.4.1 openvino-telemetry-2025.2.0
