@@ -47,38 +47,29 @@ def write_grid_transform(
     InputError for another node or direction.
     """
     check_transform_node(node)
-    set_grid_transform(checked_grid_transform(field, direction), node, direction, moving=moving, fixed=fixed)
+    check_direction(direction)
+    set_grid_transform(checked_grid_transform(field), node, direction, moving=moving, fixed=fixed)
 
 
-def checked_grid_transform(
-    field: DisplacementField,
-    direction: Direction = "resampling",
-    expected: Callable[[Floats], Floats] | None = None,
-) -> Any:
+def checked_grid_transform(field: DisplacementField, expected: Callable[[Floats], Floats] | None = None) -> Any:
     """A float32 vtkOrientedGridTransform of the field that was seen to map points as the library does.
 
     Random points in and around the grid must go where ``field.map_points`` takes them; where ``expected``
     is given, random voxel centres must also go where that takes them (the field is exact there, an
-    approximation between). Raises TransformError where they disagree by more than 1e-3 mm, InputError for
-    an unknown direction.
+    approximation between). Touches no node, so that any thread may call it. Raises TransformError where they
+    disagree by more than 1e-3 mm.
     """
-    import slicer
-
     transform = _empty_grid_transform(field.grid)
-    # From parent whatever the direction: Slicer before September 2026 gives no array of a to-parent node.
-    filled = _held_outside_scene(transform, "resampling")
-    slicer.util.arrayFromGridTransform(filled)[:] = field.vectors.transpose(2, 1, 0, 3)
-    slicer.util.arrayFromGridTransformModified(filled)
-    filled.SetAndObserveTransformFromParent(None)
+    _displacements(transform.GetDisplacementGrid())[:] = field.vectors
+    transform.GetDisplacementGrid().Modified()
 
     random = np.random.default_rng(0)
     size = np.array(field.grid.shape)
     anywhere = field.grid.to_ras(random.uniform(-0.1 * size, 1.1 * size, (_CHECKED_POINTS, 3)))
     centres = field.grid.to_ras(random.integers(0, size, (_CHECKED_POINTS, 3)))
-    node = _held_outside_scene(transform, check_direction(direction))
-    _check(map_points(node, anywhere, direction), field.map_points(anywhere))
+    _check(_mapped(transform, anywhere), field.map_points(anywhere))
     if expected is not None:
-        _check(map_points(node, centres, direction), expected(centres))
+        _check(_mapped(transform, centres), expected(centres))
     return transform
 
 
@@ -128,7 +119,6 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
     one grid transform, such as an empty, linear, B-spline or composite one.
     """
     import slicer
-    from vtk.util.numpy_support import vtk_to_numpy
 
     check_transform_node(node)
     direction: Direction = "resampling"
@@ -148,18 +138,21 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
     axes = np.eye(3) if directions is None else slicer.util.arrayFromVTKMatrix(directions)[:3, :3]
     matrix[:3, :3] = axes * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
-    shape = image.GetDimensions()
-    vectors = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(*shape[::-1], 3).transpose(2, 1, 0, 3)
-    scaled = vectors * transform.GetDisplacementScale() + transform.GetDisplacementShift()
-    return DisplacementField(scaled.astype(np.float32), Grid(shape, matrix)), direction
+    scaled = _displacements(image) * transform.GetDisplacementScale() + transform.GetDisplacementShift()
+    return DisplacementField(scaled.astype(np.float32), Grid(image.GetDimensions(), matrix)), direction
 
 
 def map_points(node: Any, points_ras: npt.ArrayLike, direction: Direction = "resampling") -> Floats:
     """(n, 3) points through the node's transform from parent (resampling) or to parent (modeling)."""
+    transform = node.GetTransformFromParent() if direction == "resampling" else node.GetTransformToParent()
+    return _mapped(transform, points_ras)
+
+
+def _mapped(transform: Any, points_ras: npt.ArrayLike) -> Floats:
+    """(n, 3) points through a VTK transform."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-    transform = node.GetTransformFromParent() if direction == "resampling" else node.GetTransformToParent()
     points, mapped = vtk.vtkPoints(), vtk.vtkPoints()
     mapped.SetDataTypeToDouble()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(points_ras, np.float64), deep=True))
@@ -202,12 +195,12 @@ def _empty_grid_transform(grid: Grid) -> Any:
     return transform
 
 
-def _held_outside_scene(transform: Any, direction: Direction) -> Any:
-    import slicer
+def _displacements(image: Any) -> npt.NDArray[Any]:
+    """A view of a displacement grid's vectors, [i, j, k] and component."""
+    from vtk.util.numpy_support import vtk_to_numpy
 
-    node = slicer.vtkMRMLGridTransformNode()
-    _set(node, transform, direction)
-    return node
+    array: npt.NDArray[Any] = vtk_to_numpy(image.GetPointData().GetScalars())
+    return array.reshape(*image.GetDimensions()[::-1], 3).transpose(2, 1, 0, 3)
 
 
 def _set(node: Any, transform: Any, direction: Direction) -> None:

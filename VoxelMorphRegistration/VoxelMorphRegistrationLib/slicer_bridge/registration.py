@@ -1,8 +1,8 @@
 """A registration's inputs from nodes and its result to nodes, apart from each other.
 
 ``read_inputs`` and ``write_result`` touch nodes and belong in the main thread. What is done between them,
-``output_fields`` too, takes and gives library objects only. ``write_result`` prepares and checks everything before
-it touches the first node, so that the scene is as it was if something fails.
+``prepared_outputs`` too, knows no node, and may be done in any thread. ``write_result`` checks everything before it
+touches the first node, so that the scene is as it was if something fails.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from VoxelMorphRegistrationLib.slicer_bridge.volumes import (
     grid_of_volume_node,
     image_from_volume_node,
     mask_from_node,
-    volume_node_from_image,
+    set_volume,
+    vtk_image,
 )
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 from VoxelMorphRegistrationLib.spatial.grid import Floats
@@ -111,33 +112,39 @@ def read_inputs(nodes: RegistrationNodes) -> RegistrationInputs:
 
 
 @dataclass(frozen=True, eq=False)
-class OutputField:
+class _Field:
     """A field to be stored, and the exact map that its node must give at the voxels (None: the field's own)."""
 
     field: DisplacementField
     expected: Callable[[Floats], Floats] | None = None
 
-    def checked_transform(self, direction: Direction) -> Any:
-        """Slicer's transform of it, seen to map points as the library does."""
-        return checked_grid_transform(self.field, direction, self.expected)
-
 
 @dataclass(frozen=True, eq=False)
-class OutputFields:
-    """The fields that the output nodes ask for."""
+class Outputs:
+    """What the output nodes will hold: vtkOrientedGridTransforms and a vtkImageData, checked; None: not asked for."""
 
-    forward: OutputField | None
-    backward: OutputField | None
+    forward: Any
+    backward: Any
+    voxels: Any
 
 
-def output_fields(result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputFields:
-    """What `write_result` will store. Looks at no node, only at which are given, so that any thread may do it."""
+def prepared_outputs(result: RegistrationResult, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Outputs:
+    """What `write_result` will put into the nodes.
+
+    Looks at no node, only at which are given, so that any thread may do it: it takes longer than a view may wait.
+    Raises TransformError where Slicer's transform disagrees with the library's.
+    """
     deformation = result.deformation
+
+    def checked(wanted: _Field) -> Any:
+        return checked_grid_transform(wanted.field, wanted.expected)
+
     nothing_asked = nodes.volume is None and nodes.inverse_transform is None
-    asked = nodes.transform is not None or nodes.affine_transform is not None or nothing_asked
-    return OutputFields(
-        forward=_forward_field(deformation, inputs, nodes) if asked else None,
-        backward=_backward_field(deformation, inputs, nodes) if nodes.inverse_transform is not None else None,
+    forward = nodes.transform is not None or nodes.affine_transform is not None or nothing_asked
+    return Outputs(
+        forward=checked(_forward_field(deformation, inputs, nodes)) if forward else None,
+        backward=checked(_backward_field(deformation, inputs, nodes)) if nodes.inverse_transform is not None else None,
+        voxels=vtk_image(result.moved.array) if nodes.volume is not None else None,
     )
 
 
@@ -145,36 +152,34 @@ def write_result(
     result: RegistrationResult,
     inputs: RegistrationInputs,
     nodes: RegistrationNodes,
-    fields: OutputFields | None = None,
+    outputs: Outputs | None = None,
 ) -> RegistrationNodes:
     """Write a registration's result into the output nodes, and return all nodes.
 
-    A transform node is added to the scene where no output was given, or only the affine. ``fields`` are those of
-    `output_fields`, if they were made already. Raises TransformError, the scene as it was, where Slicer's
-    transform disagrees with the library's.
+    A transform node is added to the scene where no output was given, or only the affine. ``outputs`` are those of
+    `prepared_outputs`, if they were made already. An input may have been deleted meanwhile, an output not. Raises
+    InputError or TransformError, the scene as it was.
     """
     import slicer
 
     _check(nodes)  # again: nodes may have been deleted while the registration ran
-    fields = fields or output_fields(result, inputs, nodes)
-    deformation, direction = result.deformation, nodes.direction
-    forth = fields.forward.checked_transform(direction) if fields.forward is not None else None
-    back = fields.backward.checked_transform(direction) if fields.backward is not None else None
+    outputs = outputs or prepared_outputs(result, inputs, nodes)
+    direction = nodes.direction
 
-    roles = {"moving": nodes.moving, "fixed": nodes.fixed}
-    if forth is not None:
+    fixed, moving = (node if node.GetScene() is not None else None for node in (nodes.fixed, nodes.moving))
+    if outputs.forward is not None:
         if nodes.transform is None:
             name = f"{nodes.moving.GetName()} to {nodes.fixed.GetName()}"
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", name)
             nodes = replace(nodes, transform=node)
-        set_grid_transform(forth, nodes.transform, direction, **roles)
+        set_grid_transform(outputs.forward, nodes.transform, direction, moving=moving, fixed=fixed)
         if nodes.affine_transform is not None:
-            write_linear_transform(deformation.affine, nodes.affine_transform, **roles)
+            write_linear_transform(result.deformation.affine, nodes.affine_transform, moving=moving, fixed=fixed)
             chain(nodes.affine_transform, nodes.transform)
-    if back is not None:  # it moves the fixed volume: the roles are swapped
-        set_grid_transform(back, nodes.inverse_transform, direction, moving=nodes.fixed, fixed=nodes.moving)
+    if outputs.backward is not None:  # it moves the fixed volume: the roles are swapped
+        set_grid_transform(outputs.backward, nodes.inverse_transform, direction, moving=fixed, fixed=moving)
     if nodes.volume is not None:
-        volume_node_from_image(result.moved, nodes.volume)
+        set_volume(nodes.volume, outputs.voxels, result.moved.grid)
     return nodes
 
 
@@ -205,7 +210,7 @@ def write_tensor(
     grid = grid_of_volume_node(reference, "reference volume", frame=_first_above(reference, (node,)))
     voxels = displacement_from_tensor(tensor, grid.shape, layout=layout, axis_order=axis_order, kind=kind)
     field = DisplacementField(voxels_to_ras(voxels, grid.ijk_to_ras), grid)
-    transform = checked_grid_transform(field, direction)
+    transform = checked_grid_transform(field)
     if node is None:
         name = f"{reference.GetName()} {direction} transform"
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", name)
@@ -213,34 +218,34 @@ def write_tensor(
     return node
 
 
-def _forward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputField:
+def _forward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> _Field:
     """The map phi from fixed to moving space, or with the affine apart the field alone."""
     apart, full = nodes.affine_transform is not None, nodes.output_grid == "full"
     if nodes.direction == "resampling":
         if not apart:
             grid = inputs.fixed.grid if full else deformation.compact_grid(inputs.fixed.grid)
-            return OutputField(deformation.resampling_field(grid), deformation.map_points)
+            return _Field(deformation.resampling_field(grid), deformation.map_points)
         field = deformation.displacement
-        return OutputField(field.resampled(inputs.fixed.grid) if full else field)
+        return _Field(field.resampled(inputs.fixed.grid) if full else field)
     if not apart:
         field = deformation.modeling_field(_modeling_grid(deformation, inputs, nodes))
-        return OutputField(field, deformation.map_points_back)
+        return _Field(field, deformation.map_points_back)
     # Between the affine and the field lies neither the fixed nor the moving grid: the network's lattice
     # holds all.
     inverse = deformation.inverse_displacement
     if inverse is None:
         raise TransformError("The registration was run without its inverse, which a modeling transform needs.")
-    return OutputField(inverse)
+    return _Field(inverse)
 
 
-def _backward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> OutputField:
+def _backward_field(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> _Field:
     """The map phi^-1, which moves what lies in fixed space onto the moving volume."""
     if nodes.direction == "resampling":
         field = deformation.modeling_field(_modeling_grid(deformation, inputs, nodes))
-        return OutputField(field, deformation.map_points_back)
+        return _Field(field, deformation.map_points_back)
     full = nodes.output_grid == "full"
     grid = inputs.fixed.grid if full else deformation.compact_grid(inputs.fixed.grid)
-    return OutputField(deformation.resampling_field(grid), deformation.map_points)
+    return _Field(deformation.resampling_field(grid), deformation.map_points)
 
 
 def _modeling_grid(deformation: Deformation, inputs: RegistrationInputs, nodes: RegistrationNodes) -> Grid:

@@ -13,9 +13,9 @@ from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import (
-    OutputFields,
+    Outputs,
     RegistrationNodes,
-    output_fields,
+    prepared_outputs,
     read_inputs,
     write_result,
 )
@@ -32,7 +32,7 @@ class RegistrationRun:
         self._nodes = nodes
         self._events: list[Event] = []
         self._preparation: threading.Thread | None = None
-        self._fields: OutputFields | None = None
+        self._outputs: Outputs | None = None
         self._error: RegistrationError | None = None
         self._cancelled = False
         self._inputs = read_inputs(nodes)
@@ -47,7 +47,7 @@ class RegistrationRun:
     def poll(self) -> list[Event]:
         """What happened since the last call; ends with `Finished`, which says that `finish` can be called.
 
-        The fields for the outputs are made in a thread before that, since they take longer than a view may wait.
+        What the nodes will hold is made in a thread before that, since it takes longer than a view may wait.
         """
         self._events += self._job.poll()
         if self._events and isinstance(self._events[-1], Finished) and self._events[-1].error is None:
@@ -63,7 +63,7 @@ class RegistrationRun:
 
     def _prepare(self) -> None:
         try:
-            self._fields = output_fields(self._job.result(), self._inputs, self._nodes)
+            self._outputs = prepared_outputs(self._job.result(), self._inputs, self._nodes)
         except RegistrationError as error:
             self._error = error
 
@@ -79,7 +79,7 @@ class RegistrationRun:
             raise self._error
         if self._cancelled:
             raise CancelledError
-        return write_result(result, self._inputs, self._nodes, self._fields), result
+        return write_result(result, self._inputs, self._nodes, self._outputs), result
 
 
 def register_nodes(

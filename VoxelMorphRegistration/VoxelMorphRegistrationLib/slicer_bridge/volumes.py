@@ -56,20 +56,26 @@ def volume_node_from_image(image: Image, node: Any = None, name: str | None = No
     """
     import slicer
 
-    _check_writable(image.array)
+    voxels = vtk_image(image.array)
     if node is None:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name or image.name)
-    voxels = _vtk_image(image.array)
+    set_volume(node, voxels, image.grid)
+    return node
+
+
+def set_volume(node: Any, voxels: Any, grid: Grid) -> None:
+    """Give a scalar volume node these voxels, a vtkImageData, on this grid in world space; it gets a display node."""
+    import slicer
+
     modifying = node.StartModify()
     try:
         node.SetAndObserveTransformNodeID(None)
-        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.array(image.grid.ijk_to_ras)))
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.array(grid.ijk_to_ras)))
         node.SetAndObserveImageData(voxels)
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
     finally:
         node.EndModify(modifying)
-    return node
 
 
 def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any = None) -> Grid:
@@ -175,10 +181,15 @@ def _voxels(node: Any) -> npt.NDArray[Any]:
     return array.reshape(image.GetDimensions()[::-1]).T
 
 
-def _vtk_image(array_ijk: npt.NDArray[Any]) -> Any:
+def vtk_image(array_ijk: npt.NDArray[Any]) -> Any:
+    """A vtkImageData with a copy of the voxels, of no node yet; any thread may make it.
+
+    Raises InputError for a type of voxels that Slicer cannot show.
+    """
     import vtk
     from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
+    _check_writable(array_ijk)
     image = vtk.vtkImageData()
     image.SetDimensions(*array_ijk.shape)
     image.AllocateScalars(get_vtk_array_type(array_ijk.dtype), 1)
