@@ -1,0 +1,161 @@
+"""Real fields on real pairs, and every convention in which somebody may have stored them.
+
+The pairs are registered by the library at half resolution (OpenVINO, else TensorFlow) and put on other grids by
+resampling: 2 mm voxels, 1.5 x 1.5 x 3 mm, and oblique by 25 degrees; "small" keeps a fifth of the motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from shared_data import shared
+from VoxelMorphRegistrationLib.files.volumes import read_volume
+from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
+from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
+from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
+from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
+
+WEIGHTS = "weights/vxm_dense_brain_T1_3D_mse.h5"
+FIXED = "vxm_pair/subject_1_t1.nii.gz"
+MOVING = {"vxm": "vxm_pair/test_scan_t1.nii.gz", "bert": "bert/bert_norm.nii.gz"}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A pair and its true fields: ``forward`` on the fixed grid, ``backward`` on the moving grid."""
+
+    name: str
+    fixed: Image
+    moving: Image
+    forward: DisplacementField
+    backward: DisplacementField
+    velocity: DisplacementField | None = None
+
+    def error(self, found: DisplacementField) -> float:
+        """rms difference to the truth inside the fixed content, as a share of the true rms displacement."""
+        inside = np.argwhere(self.fixed.array[::3, ::3, ::3] > self.fixed.array.min()) * 3
+        points = self.fixed.grid.to_ras(inside)
+        true = self.forward.at(points)
+        return float(np.sqrt(((found.at(points) - true) ** 2).sum(1).mean() / (true**2).sum(1).mean()))
+
+
+@lru_cache
+def _registered(pair: str) -> tuple[Image, Image, Deformation]:
+    fixed, moving = read_volume(shared(FIXED)), read_volume(shared(MOVING[pair]))
+    options = RegistrationOptions(
+        model=str(shared(WEIGHTS)),
+        pre_align="none" if pair == "vxm" else "affine",
+        resolution="half",
+        inverse=True,
+    )
+    return fixed, moving, register(fixed, moving, options).deformation
+
+
+@lru_cache
+def case(name: str) -> Case:
+    """"vxm", "bert", with " 2mm" (1 mm voxels otherwise), " thick", " oblique" or " small" behind."""
+    pair, _, kind = name.partition(" ")
+    fixed, moving, deformation = _registered(pair)
+    grids = {"": fixed.grid, "2mm": _spaced(fixed.grid, (2, 2, 2)), "small": _spaced(fixed.grid, (2, 2, 2)),
+             "thick": _spaced(fixed.grid.reoriented("LPS"), (1.5, 1.5, 4)),
+             "oblique": _turned(_spaced(fixed.grid.reoriented("RAS"), (1.6, 2.4, 2)))}  # fmt: skip
+    grid = grids[kind]
+    moving_grid = grid if pair == "vxm" else _spaced(moving.grid, tuple(grid.spacing)) if kind else moving.grid
+    f, m = _on(fixed, grid), _on(moving, moving_grid)
+    forward, backward = deformation.resampling_field(grid), deformation.modeling_field(moving_grid)
+    if kind == "small":
+        moved = forward.warp(m, outside=float(m.array.min()))
+        forward = DisplacementField(0.2 * forward.vectors, grid)
+        backward = forward.inverse(tolerance_mm=0.3)
+        m = backward.warp(moved, outside=float(m.array.min()))
+    return Case(name, f, m, forward, backward)
+
+
+def _on(image: Image, grid: Grid) -> Image:
+    if grid.is_same(image.grid):
+        return image
+    seen = bridge.resample(
+        bridge.scalar_to_sitk(image.array, image.grid),
+        grid,
+        outside=float(image.array.min()),
+        pixel_type=bridge.FLOAT32,
+    )
+    return Image(bridge.scalar_from_sitk(seen), grid, image.name)
+
+
+def _spaced(grid: Grid, spacing: tuple[float, ...]) -> Grid:
+    shape = np.rint(grid.extent_mm / spacing).astype(int)
+    return grid.with_shape((int(shape[0]), int(shape[1]), int(shape[2])))
+
+
+def _turned(grid: Grid) -> Grid:
+    a = np.deg2rad(25)
+    turn = np.eye(4)
+    turn[:3, :3] = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, 0], [0, np.cos(a / 2), -np.sin(a / 2)], [0, np.sin(a / 2), np.cos(a / 2)]]
+    )
+    to, back = np.eye(4), np.eye(4)
+    to[:3, 3], back[:3, 3] = grid.centre_ras, -grid.centre_ras
+    return grid.moved_by(to @ turn @ back)
+
+
+def _c(components: str, units: str, content: str = "displacement", **more: str) -> Convention:
+    if "axes" in more:
+        more["axes"] = letters(more["axes"])  # type: ignore[assignment]
+    return Convention(letters(components), units, content, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How somebody stored a field: a convention and perhaps another resolution."""
+
+    convention: Convention
+    factor: int = 1
+    reshaped: bool = field(default=False)
+
+
+CONVENTIONS: dict[str, Stored] = {
+    "VoxelMorph torch": Stored(_c("ijk", "voxel", layout="first")),
+    "VoxelMorph TF": Stored(_c("ijk", "voxel")),
+    "VoxelMorph on kji arrays": Stored(_c("kji", "voxel", axes="kji", layout="first")),
+    "kji arrays: xyz voxels": Stored(_c("ijk", "voxel", axes="kji")),
+    "LPS mm (ITK)": Stored(_c("LPS", "mm")),
+    "RAS mm": Stored(_c("RAS", "mm")),
+    "mm along the grid": Stored(_c("ijk", "mm")),
+    "normalised (grid_sample)": Stored(_c("kji", "normalised", layout="first")),
+    "voxel positions": Stored(_c("ijk", "voxel", "positions")),
+    "RAS positions": Stored(_c("RAS", "mm", "positions")),
+    "LPS positions": Stored(_c("LPS", "mm", "positions")),
+    "normalised positions": Stored(_c("kji", "normalised", "positions")),
+    "modeling: voxels": Stored(_c("ijk", "voxel", direction="modeling", placement="moving")),
+    "modeling: LPS mm": Stored(_c("LPS", "mm", direction="modeling", placement="moving")),
+    "half resolution": Stored(_c("ijk", "voxel", layout="first"), 2),
+    "half resolution: full voxels": Stored(_c("ijk", "full voxel"), 2),
+    "velocity": Stored(_c("ijk", "voxel", "velocity", layout="first"), 2),
+    "reoriented to RAS": Stored(_c("ijk", "voxel", axes="ijk", layout="first")),
+    "odd order": Stored(_c("-jki", "voxel")),
+    "reshaped": Stored(_c("ijk", "voxel"), reshaped=True),
+}
+
+
+def stored(case_: Case, name: str) -> tuple[np.ndarray, DisplacementField]:
+    """The array of a case in a convention, and the true forward field (another one for a velocity)."""
+    how = CONVENTIONS[name]
+    convention, fixed, moving = how.convention, case_.fixed.grid, case_.moving.grid
+    base = moving if convention.placement == "moving" else fixed
+    shape = tuple(int(-(-n // how.factor)) for n in base.shape)
+    if name == "reoriented to RAS":
+        turned = fixed.reoriented("RAS")
+        return convention.store(case_.forward.resampled(turned), turned, None), case_.forward
+    source = case_.backward if convention.direction == "modeling" else case_.forward
+    array = convention.store(source, fixed, moving, shape)
+    if how.reshaped:
+        array = np.ascontiguousarray(np.moveaxis(array, -1, 0)).reshape(array.shape)
+    return array, case_.forward
+
+
+def data_folder() -> Path:
+    return shared("vxm_pair").parent
