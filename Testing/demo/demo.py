@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,8 @@ def main() -> int:
     parser.add_argument("--resolution", choices=("full", "half", "quarter"), default="full")
     parser.add_argument("--no-picture", action="store_true", help="skip the slice views (they need EGL)")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(options.output, ignore_errors=True)
+    options.output.mkdir(parents=True)
     try:
         demonstrate(options.output, options.resolution, picture=not options.no_picture)
     except RegistrationError as error:
