@@ -28,8 +28,9 @@ LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # in which Python finds Vo
 class EnginePackages:
     """What is to know of an engine's packages besides their names.
 
-    The sizes, in MB, for the question to the user and for the progress bar, are of the platform that needs most. ``check`` is Python code that
-    fails if the packages cannot be loaded. ``left_out``: what others ask for but the engine runs without.
+    The sizes, in MB, for the question to the user and the progress bar, are of the platform that needs most.
+    ``check`` is Python code that fails if the packages cannot be loaded. ``left_out``: what others ask for but
+    the engine runs without.
     """
 
     name: str
@@ -52,7 +53,7 @@ _LIST = [
     EnginePackages(
         name="tensorflow",
         title="TensorFlow",
-        download_mb=450,  # Windows; Linux 370, macOS 320
+        download_mb=450,  # Linux about 350; TensorFlow's wheel for Windows is larger by 80
         disk_mb=1800,  # Linux 1570
         check="from VoxelMorphRegistrationLib.network.engines.tensorflow_engine import import_voxelmorph\n"
         "import_voxelmorph(None)",

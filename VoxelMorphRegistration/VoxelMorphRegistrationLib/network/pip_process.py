@@ -88,7 +88,9 @@ class Pip:
             raise EngineError(f"{self._python} cannot install packages ({reason}); check this Python.")
         found = json.loads(line)
         if not found["pip"]:
-            raise EngineError(f"{self._python} has no pip to install packages with; run {self._python} -m ensurepip first.")
+            raise EngineError(
+                f"{self._python} has no pip to install packages with; run {self._python} -m ensurepip first."
+            )
         return Host(found["tag"], found["platform"], tuple(found["pip"]), found["packages"])
 
     def resolve(self, requirements: Path, host: Host, *, dependencies: bool = True) -> list[Wheel]:
