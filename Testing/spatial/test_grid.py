@@ -75,11 +75,15 @@ def test_orientation_names_three_different_axes_at_any_angle(grid):
 @given(grids(largest=5), st.sampled_from(ORIENTATIONS))
 @quick
 def test_reoriented_keeps_every_voxel_where_it_is(grid, orientation):
+    assert same_places(every_voxel(grid.reoriented(orientation)), every_voxel(grid))
+
+
+@given(grids(largest_angle=44), st.sampled_from(ORIENTATIONS))  # without a tie between two readings
+@quick
+def test_reoriented_reads_as_asked_and_goes_back(grid, orientation):
     other = grid.reoriented(orientation)
     assert other.orientation == orientation
-    assert same_places(every_voxel(other), every_voxel(grid))
-    back = other.reoriented(grid.orientation)
-    assert back.is_same(grid, 1e-6)
+    assert other.reoriented(grid.orientation).is_same(grid, 1e-6)
 
 
 def test_reoriented_agrees_with_nibabel():

@@ -38,22 +38,19 @@ def similarity(fixed: Image, moving: Image, moved: Image, mask: Image | None = N
 
 
 def folded_percent(displacement: DisplacementField, fixed: Image, mask: Image | None = None) -> float:
-    """Share in percent of the fixed content at which the field folds (Jacobian determinant 0 or less)."""
-    content = fixed if mask is None else mask
-    inside = _above_minimum(content, displacement.grid)
+    """Share in percent of the fixed content (or of ``mask``, on its grid) at which the field folds."""
+    content = fixed.array > fixed.array.min() if mask is None else mask.array > 0
+    inside = _nearest(fixed.with_array(content), displacement.grid)
     folded = displacement.jacobian_determinant().array <= 0
     return 100.0 * float(np.count_nonzero(folded & inside)) / max(int(np.count_nonzero(inside)), 1)
 
 
-def _above_minimum(image: Image, grid: Grid) -> npt.NDArray[np.bool_]:
-    lowest = float(image.array.min())
+def _nearest(inside: Image, grid: Grid) -> npt.NDArray[np.bool_]:
+    """A mask on another grid; False outside."""
     seen = bridge.resample(
-        bridge.scalar_to_sitk(image.array, image.grid),
-        grid,
-        interpolator=sitk.sitkNearestNeighbor,
-        outside=lowest,
+        bridge.scalar_to_sitk(inside.array, inside.grid), grid, interpolator=sitk.sitkNearestNeighbor
     )
-    return np.asarray(bridge.scalar_from_sitk(seen) > lowest)
+    return np.asarray(bridge.scalar_from_sitk(seen) != 0)
 
 
 def _every(grid: Grid, step: int) -> Grid:

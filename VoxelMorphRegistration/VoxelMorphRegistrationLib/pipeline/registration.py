@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.errors import InputError, ModelError
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.engines import Engine, Prediction, load_engine
@@ -115,7 +115,7 @@ def register(
     moving_mask = on_grid_of(moving, moving_mask, "moving")
     say("Loading the model", 0.02)
     model = (catalogue or Catalogue()).find(options.model, progress=say.part(0.02, 0.1))
-    engine = _warm_engine(options.engine, model.weights_path)
+    engine = _warm_engine(options.engine, model.weights_path, _last_change(model.weights_path))
     warnings = misfits(fixed, moving, model.card, options.resolution, fixed_mask, moving_mask)
     clock.lap("check and load")
 
@@ -138,6 +138,11 @@ def register(
 
     say(f"Network ({engine.name}, {' x '.join(map(str, plan.grid.shape))} voxels)", 0.35)
     prediction = engine.predict(moving_input, fixed_input)
+    if not np.isfinite(prediction.vectors).all():
+        raise ModelError(
+            f"The model {model.card.title} answered with values that are not finite (NaN or infinity): its weights are "
+            "damaged or its training failed; choose another model."
+        )
     del fixed_input, moving_input
     clock.lap("network")
 
@@ -177,9 +182,17 @@ class _Clock:
 
 
 @lru_cache(maxsize=1)
-def _warm_engine(name: str, weights: Path) -> Engine:
-    """The engine of the last registration is kept: the next one with the same model starts at once."""
+def _warm_engine(name: str, weights: Path, last_change: int) -> Engine:
+    """The engine of the last registration is kept: the next one with the same model starts at once.
+
+    ``last_change`` is the file's, so that a model trained anew is loaded anew.
+    """
     return load_engine(name, weights)
+
+
+def _last_change(path: Path) -> int:
+    """In nanoseconds; 0 for a file that is not there, of which the engine will speak."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _preparation(card: ModelCard, options: RegistrationOptions) -> IntensityPreparation:
@@ -226,7 +239,7 @@ def _ras_field(voxels: npt.NDArray[np.float32], scale: float, grid: Grid) -> Dis
 
 def _doubts(before: float, after: float, folded: float) -> list[str]:
     doubts = []
-    if after < before:
+    if after < before - 0.01:  # less is interpolation, as where a volume is registered to itself
         doubts.append(
             f"The volumes are less alike after the registration ({after:.3f}) than before ({before:.3f}): the model "
             "probably does not suit these images (contrast, skull, field of view); do not use this result."
