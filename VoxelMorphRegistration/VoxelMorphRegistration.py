@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,11 +227,13 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             written.transform, written.affine_transform, written.inverse_transform, written.volume, result
         )
 
-    def start(self, nodes: RegistrationNodes, **choices: str) -> RegistrationRun:
+    def start(
+        self, nodes: RegistrationNodes, engineFolders: Sequence[Path], *, keepFiles: bool = False, **choices: str
+    ) -> RegistrationRun:
         """Begin a registration and return at once; the panel's way. `choices` are those of `options`."""
         from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
 
-        return RegistrationRun(nodes, self.options(nodes, **choices))
+        return RegistrationRun(nodes, self.options(nodes, **choices), engineFolders, keep_files=keepFiles)
 
     def options(
         self, nodes: RegistrationNodes, model: str, engine: str, preAlignment: str, resolution: str, intensity: str

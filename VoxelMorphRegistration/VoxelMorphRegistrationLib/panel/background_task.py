@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +12,14 @@ import qt
 from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
 from VoxelMorphRegistrationLib.progress import Progress
 
-_POLL_MILLISECONDS = 50
+_POLL_MILLISECONDS = 20
 
 
 class BackgroundTask:
-    """Runs ``work(progress)`` in a thread of its own; neither may touch Qt or MRML.
+    """Runs ``work(progress)`` in a thread of its own, which may touch neither Qt nor MRML.
 
-    In the main thread ``on_progress(stage, fraction)`` is called while it runs and ``on_end(error)`` once, with
-    the RegistrationError that ended it or None.
+    In the main thread ``on_progress(stage, fraction)`` is called while it runs and at last, once, ``on_end(error)``
+    with what ended it: a RegistrationError, or None, and then ``result`` is what ``work`` returned.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class BackgroundTask:
         on_progress: Callable[[str, float], None],
         on_end: Callable[[RegistrationError | None], None],
     ) -> None:
+        self.result: Any = None
         self._work, self._on_progress, self._on_end = work, on_progress, on_end
         self._latest: tuple[str, float] | None = None
         self._error: RegistrationError | None = None
@@ -42,19 +44,20 @@ class BackgroundTask:
         """Ask it to stop; ``on_end`` hears of it."""
         self._cancelled.set()
 
-    def abandon(self) -> None:
-        """Stop it and call nobody any more: the panel is going away. Waits a moment for it to tidy up."""
+    def abandon(self, seconds: float = 5.0) -> None:
+        """Stop it and call nobody any more: the panel is going away. Gives it so long to tidy up."""
         self._timer.stop()
         self._cancelled.set()
-        self._thread.join(5.0)
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
-            self._work(Progress(self._report, self._cancelled.is_set))
+            self.result = self._work(Progress(self._report, self._cancelled.is_set))
         except RegistrationError as error:
             self._error = error
         except Exception as error:
-            self._error = RegistrationError(f"{type(error).__name__}: {error}")
+            logging.getLogger(__name__).exception("Unexpected error in the background")
+            self._error = RegistrationError(f"Something failed unexpectedly ({type(error).__name__}: {error}).")
 
     def _report(self, stage: str, fraction: float) -> None:
         self._latest = stage, fraction

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
-from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 
 
@@ -28,7 +28,7 @@ class ModelsSection:
         self._ui, self._form_path, self._catalogue, self._control = ui, form_path, catalogue, control
         self._chosen = chosen
         self._cards: dict[str, ModelCard] = {}
-        self._filling = False
+        self._filling = self._available = False
         self.refresh()
         ui.modelComboBox.connect("currentIndexChanged(int)", self._on_chosen)
         ui.downloadModelButton.connect("clicked(bool)", self._on_download)
@@ -40,9 +40,15 @@ class ModelsSection:
         """The chosen model's card; None for a model that is not in the catalogue any more."""
         return self._cards.get(self._ui.modelComboBox.currentData)
 
+    @property
     def is_available(self) -> bool:
-        """Whether the chosen model can be used without a download."""
-        return self.card is not None and self._catalogue.is_available(self.card)
+        """Whether the chosen model can be used without a download; as last looked up."""
+        return self._available
+
+    @property
+    def can_be_had(self) -> bool:
+        """Whether the chosen model is there or can be downloaded."""
+        return self._available or (self.card is not None and bool(self.card.source_url))
 
     def download_question(self) -> str:
         """What the user is asked before the chosen model's weights are downloaded."""
@@ -85,17 +91,18 @@ class ModelsSection:
         downloaded = card is not None and self._catalogue.is_downloaded(card)
         self._ui.modelComboBox.enabled = idle
         self._ui.addModelButton.enabled = idle
-        self._ui.downloadModelButton.enabled = idle and card is not None and not self.is_available()
+        self._ui.downloadModelButton.enabled = idle and self.can_be_had and not self._available
         self._ui.removeModelButton.enabled = idle and (own or downloaded)
 
     def _show_card(self) -> None:
         card = self.card
-        self._ui.modelTitleLabel.text = card.description if card else ""
+        self._available = card is not None and self._catalogue.is_available(card)
+        self._ui.modelDescriptionLabel.text = card.description if card else ""
         self._ui.modelSuitableLabel.text = card.suitable_for if card else ""
-        self._ui.modelLicenceLabel.text = card.licence if card else ""
+        self._ui.modelLicenseLabel.text = card.licence if card else ""
         if card is None:
             status = _("This model is not in the list of models; choose another, or add its file.")
-        elif self.is_available():
+        elif self._available:
             status = _("Ready.")
         elif card.source_url:
             status = _("Not downloaded yet ({size:.1f} MB).").format(size=card.size_bytes / 1e6)
@@ -103,6 +110,11 @@ class ModelsSection:
             status = _("Its file {name} is missing.").format(name=card.file_name)
         self._ui.modelStatusLabel.text = status
         self.update()
+
+    def _choose(self, name: str) -> None:
+        self.refresh()
+        self.select(name)
+        self._chosen(name)
 
     def _on_chosen(self, index: int) -> None:
         if not self._filling and index >= 0:
@@ -112,7 +124,8 @@ class ModelsSection:
     def _on_download(self, _checked: bool = False) -> None:
         card = self.card
         if card is not None:
-            self._control.do(lambda progress: self._catalogue.download(card, progress), self.refresh)
+            stage = _("Downloading {title}").format(title=card.title)
+            self._control.do(lambda progress: self._catalogue.download(card, progress), stage)
 
     def _on_remove(self, _checked: bool = False) -> None:
         card = self.card
@@ -125,51 +138,79 @@ class ModelsSection:
         except RegistrationError as error:
             slicer.util.errorDisplay(str(error))
         self.refresh()
+        if self.card is None:  # it was the user's own: its card is gone, too
+            self._choose(DEFAULT_MODEL)
 
     def _on_add(self, _checked: bool = False) -> None:
         path = qt.QFileDialog.getOpenFileName(
-            None, _("Add model file"), "", _("VoxelMorph networks") + " (*.h5 *.hdf5)"
+            slicer.util.mainWindow(), _("Add model file"), "", _("VoxelMorph networks") + " (*.h5 *.hdf5)"
         )
-        if not path:
-            return
-        card = self._ask_for_card(Path(path))
-        if card is None:
-            return
-        try:
-            added = self._catalogue.add(Path(path), card)
-        except RegistrationError as error:
-            slicer.util.errorDisplay(str(error))
-            return
-        self.refresh()
-        self.select(added.name)
-        self._chosen(added.name)
+        if path:
+            form = _CardForm(self._form_path, Path(path))
+            while form.ask():  # again for as long as something is wrong with it
+                try:
+                    added = self._catalogue.add(Path(path), form.card(self._catalogue))
+                except RegistrationError as error:
+                    slicer.util.errorDisplay(str(error))
+                else:
+                    self._choose(added.name)
+                    break
+            form.close()
 
-    def _ask_for_card(self, path: Path) -> ModelCard | None:
-        """The card of a user's own file, from a small form; None if the user cancels."""
-        form = slicer.util.loadUI(self._form_path)
-        fields = slicer.util.childWidgetVariables(form)
-        fields.titleLineEdit.text = path.stem
-        dialog = qt.QDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Model card of {name}").format(name=path.name))
+
+class _CardForm:
+    """The small form for the card of a user's own file."""
+
+    def __init__(self, form_path: str, model_file: Path) -> None:
+        self._file = model_file
+        form = slicer.util.loadUI(form_path)
+        self._fields = slicer.util.childWidgetVariables(form)
+        self._fields.titleLineEdit.text = model_file.stem
+        for label, scaling in (
+            (_("Minimum to 0, maximum to 1"), "unit_range"),
+            (_("99.9th percentile to the level below"), "percentile"),
+            (_("White matter to the level below"), "white_matter_peak"),
+            (_("As they are"), "none"),
+        ):
+            self._fields.scalingComboBox.addItem(label, scaling)
+        self._fields.scalingComboBox.connect("currentIndexChanged(int)", self._on_scaling)
+        self._on_scaling()
+        self._dialog = dialog = qt.QDialog(slicer.util.mainWindow())
+        dialog.setWindowTitle(_("Model card of {name}").format(name=model_file.name))
         layout = qt.QVBoxLayout(dialog)
         layout.addWidget(form)
         buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
         buttons.connect("accepted()", dialog.accept)
         buttons.connect("rejected()", dialog.reject)
         layout.addWidget(buttons)
-        if dialog.exec_() != qt.QDialog.Accepted:
-            return None
-        spacing = float(fields.spacingSpinBox.value)
-        return self._catalogue.card_for_own_file(
-            path,
-            title=fields.titleLineEdit.text.strip() or path.stem,
+
+    def ask(self) -> bool:
+        """Let the user fill it in; whether OK was pressed."""
+        return bool(self._dialog.exec_() == qt.QDialog.Accepted)
+
+    def close(self) -> None:
+        """Delete the dialog."""
+        self._dialog.deleteLater()
+
+    def card(self, catalogue: Catalogue) -> ModelCard:
+        """The card as filled in. Raises ModelError for a choice that cannot be."""
+        fields, spacing = self._fields, float(self._fields.spacingSpinBox.value)
+        return catalogue.card_for_own_file(
+            self._file,
+            title=fields.titleLineEdit.text.strip() or self._file.stem,
             modality=fields.modalityLineEdit.text.strip(),
             orientation=fields.orientationLineEdit.text.strip().upper(),
             spacing_mm=(spacing, spacing, spacing),
             skull_stripped=bool(fields.skullStrippedCheckBox.checked),
             intensity=IntensityPreparation(
-                scaling=fields.scalingComboBox.currentText,
+                scaling=fields.scalingComboBox.currentData,
                 level=float(fields.levelSpinBox.value),
                 match="fixed_to_moving" if fields.matchCheckBox.checked else "none",
             ),
+        )
+
+    def _on_scaling(self, _index: int = 0) -> None:
+        self._fields.levelSpinBox.enabled = self._fields.scalingComboBox.currentData in (
+            "percentile",
+            "white_matter_peak",
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Union
+from enum import Enum
+from typing import Union
 
 import slicer
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
-from VoxelMorphRegistrationLib.network.packages import ENGINE_PACKAGES
-from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
-from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS
 
 # parameterNodeWrapper reads these types when the class is made, so they are not strings and not "X | Y".
 GridTransform = Union[slicer.vtkMRMLGridTransformNode, slicer.vtkMRMLTransformNode]  # noqa: UP007
@@ -18,9 +17,85 @@ LinearTransform = Union[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLTransfo
 Mask = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode]  # noqa: UP007
 
 
+class _Choice(Enum):
+    """Entries of a combo box; ``value`` is what the library calls it, the name is saved with the scene."""
+
+    def label(self) -> str:
+        """What the combo box shows; `parameterNodeWrapper` asks for it."""
+        return str(_labels()[self])
+
+
+class PreAlignment(_Choice):
+    """`RegistrationOptions.pre_align`."""
+
+    AFFINE = "affine"
+    RIGID = "rigid"
+    CENTERS = "centre"
+    NONE = "none"
+
+
+class Resolution(_Choice):
+    """`RegistrationOptions.resolution`."""
+
+    FULL = "full"
+    HALF = "half"
+    QUARTER = "quarter"
+
+
+class EngineChoice(_Choice):
+    """`RegistrationOptions.engine`."""
+
+    AUTOMATIC = "auto"
+    OPENVINO = "openvino"
+    TENSORFLOW = "tensorflow"
+
+
+class Intensity(_Choice):
+    """`RegistrationOptions.intensity`."""
+
+    MODEL = "card"
+    UNCHANGED = "none"
+
+
+class OutputGrid(_Choice):
+    """`RegistrationNodes.output_grid`."""
+
+    FULL = "full"
+    NETWORK = "network"
+
+
+class StoredDirection(_Choice):
+    """`RegistrationNodes.direction`."""
+
+    RESAMPLING = "resampling"
+    MODELING = "modeling"
+
+
+def _labels() -> dict[Enum, str]:
+    """Made when asked for: the language may not be known yet when this file is read."""
+    return {
+        PreAlignment.AFFINE: _("Affine"),
+        PreAlignment.RIGID: _("Rigid"),
+        PreAlignment.CENTERS: _("Centers only"),
+        PreAlignment.NONE: _("None: already aligned"),
+        Resolution.FULL: _("Full"),
+        Resolution.HALF: _("Half"),
+        Resolution.QUARTER: _("Quarter"),
+        EngineChoice.AUTOMATIC: _("Fastest available"),
+        EngineChoice.OPENVINO: "OpenVINO",
+        EngineChoice.TENSORFLOW: "TensorFlow",
+        Intensity.MODEL: _("As the model expects"),
+        Intensity.UNCHANGED: _("None: values as they are"),
+        OutputGrid.FULL: _("Voxels of the volume"),
+        OutputGrid.NETWORK: _("Coarser voxels of the network"),
+        StoredDirection.RESAMPLING: _("Resampling (exact for images)"),
+        StoredDirection.MODELING: _("Modeling (exact for points and models)"),
+    }
+
+
 @parameterNodeWrapper
 class RegistrationParameters:
-    """The choices of the panel; the names and values are those of `VoxelMorphRegistrationLogic.process`."""
+    """The choices of the panel, named as in `VoxelMorphRegistrationLogic.process`."""
 
     fixedVolume: slicer.vtkMRMLScalarVolumeNode
     movingVolume: slicer.vtkMRMLScalarVolumeNode
@@ -28,13 +103,13 @@ class RegistrationParameters:
     outputTransform: GridTransform
     outputInverseTransform: GridTransform
     outputVolume: slicer.vtkMRMLScalarVolumeNode
-    preAlignment: Annotated[str, Choice(list(reversed(KINDS)))] = "affine"
-    resolution: Annotated[str, Choice(list(RESOLUTIONS))] = "full"
+    preAlignment: PreAlignment = PreAlignment.AFFINE
+    resolution: Resolution = Resolution.FULL
     fixedMask: Mask
     movingMask: Mask
-    engine: Annotated[str, Choice(["auto", *ENGINE_PACKAGES])] = "auto"
-    intensity: Annotated[str, Choice(["card", "none"])] = "card"
-    outputGrid: Annotated[str, Choice(["full", "network"])] = "full"
-    direction: Annotated[str, Choice(["resampling", "modeling"])] = "resampling"
+    engine: EngineChoice = EngineChoice.AUTOMATIC
+    intensity: Intensity = Intensity.MODEL
+    outputGrid: OutputGrid = OutputGrid.FULL
+    direction: StoredDirection = StoredDirection.RESAMPLING
     outputAffineTransform: LinearTransform
     keepFiles: bool = False

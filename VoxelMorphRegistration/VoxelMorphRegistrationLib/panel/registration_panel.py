@@ -10,23 +10,22 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.network.installation import Installation
+from VoxelMorphRegistrationLib.panel.fit_check import FitCheck
 from VoxelMorphRegistrationLib.panel.models_section import ModelsSection
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.setup_section import SetupSection
-from VoxelMorphRegistrationLib.pipeline.input_check import misfits
+from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import chosen_installation
-from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes, read_inputs
-
-_FIT_CHECK_DELAY_MILLISECONDS = 300
+from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
 
 
 class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer has no types
     """What the module's widget consists of, apart from the base class that Slicer prescribes.
 
-    ``ui`` holds the widgets of VoxelMorphRegistration.ui, ``logic`` starts registrations and owns the parameter
+    ``ui_widget`` was loaded from VoxelMorphRegistration.ui, ``logic`` starts registrations and owns the parameter
     node, ``resource_path`` finds the module's resources.
     """
 
@@ -34,7 +33,9 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         VTKObservationMixin.__init__(self)
         self.logic = logic
         self.ui = ui = slicer.util.childWidgetVariables(ui_widget)
-        self.control = RunControl(ui, self.update)
+        self._parameters: Any = None
+        self._gui_tag: Any = None
+        self.control = RunControl(ui, self._on_run_changed)
         self.models = ModelsSection(
             ui,
             resource_path("UI/ModelCardForm.ui"),
@@ -43,18 +44,11 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             self._on_model_chosen,
         )
         self.setup = SetupSection(ui, self.control)
-        self._parameters: Any = None
-        self._gui_tag: Any = None
-        self._fit_timer = qt.QTimer()
-        self._fit_timer.setSingleShot(True)
-        self._fit_timer.setInterval(_FIT_CHECK_DELAY_MILLISECONDS)
-        self._fit_timer.connect("timeout()", self._check_fit)
-        ui.fitLabel.hide()
+        self.fit = FitCheck(ui.fitLabel)
         ui.applyButton.connect("clicked(bool)", self._on_apply)
         self._shortcut = qt.QShortcut(qt.QKeySequence("Ctrl+Return"), ui_widget)
         self._shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
         self._shortcut.connect("activated()", self._on_shortcut)
-        self.setup.update()
 
     def set_parameters(self, parameters: Any) -> None:
         """Show and edit these parameters; None shows nothing."""
@@ -69,27 +63,25 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
 
     def close(self) -> None:
         """End what runs, and the background process, and let go of the scene."""
-        self._fit_timer.stop()
-        self.control.abandon()
+        self.on_scene_closing()
         close_shared_worker()
-        self.set_parameters(None)
         self.removeObservers()
 
     def on_scene_closing(self) -> None:
         """The nodes are about to go: so does what runs on them."""
-        self._fit_timer.stop()
+        self.fit.stop()
         self.control.abandon()
         self.set_parameters(None)
 
     def update(self) -> None:
         """Show what can be done now."""
-        missing = self._what_is_missing()
         button = self.ui.applyButton
         if self.control.busy:
             button.text = _("Cancelling...") if self.control.cancelling else _("Cancel")
             button.enabled = not self.control.cancelling
             button.toolTip = _("End the registration; nothing of it is kept.")
         else:
+            missing = self._what_is_missing()
             button.text = _("Apply")
             button.enabled = not missing
             button.toolTip = missing or _("Register the moving volume to the fixed volume (Ctrl+Enter).")
@@ -114,6 +106,10 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
                 _("Select at least one output: a transform, an inverse transform or a transformed volume."),
             ),
             (self.models.card is None, _("The chosen model is not available; choose another.")),
+            (
+                not self.models.can_be_had,
+                _("The file of the chosen model is missing; add it again or choose another model."),
+            ),
         )
         said: str = next((reason for applies, reason in reasons if applies), "")
         return said
@@ -129,46 +125,71 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             affine_transform=chosen.outputAffineTransform,
             inverse_transform=chosen.outputInverseTransform,
             volume=chosen.outputVolume,
-            direction=chosen.direction,
-            output_grid=chosen.outputGrid,
+            direction=chosen.direction.value,
+            output_grid=chosen.outputGrid.value,
         )
 
     def _on_apply(self, _checked: bool = False) -> None:
         if self.control.busy:
             self.control.cancel()
             return
-        if not self.models.is_available() and not slicer.util.confirmOkCancelDisplay(self.models.download_question()):
-            self.ui.statusLabel.text = _("The model was not downloaded, so nothing was registered.")
+        self.models.refresh()  # its file may have been deleted, or put there, meanwhile
+        if self._what_is_missing():
+            self.update()
             return
-        installation = chosen_installation(self._parameters.engine)
-        if installation.status().is_usable:
-            self._register()
+        if not self.models.is_available and not slicer.util.confirmOkCancelDisplay(self.models.download_question()):
+            self.control.say(_("The model was not downloaded, so nothing was registered."))
+            return
+        engine = self._parameters.engine.value
+
+        def look(_progress: Progress) -> tuple[Installation, list[Any] | None]:
+            installation = chosen_installation(engine)
+            return installation, installation.paths() if installation.status().is_usable else None
+
+        self.control.do(look, _("Looking for the engine"), lambda found: self._register_or_install(*found))
+
+    def _register_or_install(self, installation: Installation, folders: list[Any] | None) -> None:
+        title = installation.packages.title
+        if folders is not None:
+            self._register(folders)
         elif slicer.util.confirmOkCancelDisplay(installation.question()):
-            self.control.do(lambda progress: installation.install(lambda _question: True, progress), self._register)
+            close_shared_worker()
+
+            def install(progress: Progress) -> list[Any]:
+                installation.install(lambda _question: True, progress)
+                return installation.paths()
+
+            self.control.do(install, _("Installing {title}").format(title=title), self._register)
         else:
-            self.ui.statusLabel.text = _("{title} was not installed, so nothing was registered.").format(
-                title=installation.packages.title
-            )
+            self.control.say(_("{title} was not installed, so nothing was registered.").format(title=title))
 
-    def _on_shortcut(self) -> None:
-        if self.ui.applyButton.enabled and not self.control.busy:
-            self._on_apply()
-
-    def _register(self) -> None:
+    def _register(self, engine_folders: list[Any]) -> None:
         chosen = self._parameters
-        if chosen is None:
+        if chosen is None:  # another module was opened while the engine was installed
             return
         nodes = self._nodes()
         self.control.register(
             lambda: self.logic.start(
                 nodes,
+                engine_folders,
+                keepFiles=chosen.keepFiles,
                 model=chosen.model,
-                engine=chosen.engine,
-                preAlignment=chosen.preAlignment,
-                resolution=chosen.resolution,
-                intensity=chosen.intensity,
+                engine=chosen.engine.value,
+                preAlignment=chosen.preAlignment.value,
+                resolution=chosen.resolution.value,
+                intensity=chosen.intensity.value,
             )
         )
+
+    def _on_shortcut(self) -> None:
+        if self.ui.applyButton.enabled and not self.control.busy:
+            self._on_apply()
+
+    def _on_run_changed(self) -> None:
+        if not self.control.busy:  # what ran may have downloaded a model or installed an engine
+            self.models.refresh()
+            self.setup.refresh()
+        self.update()
 
     def _on_model_chosen(self, name: str) -> None:
         if self._parameters is not None:
@@ -178,22 +199,5 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         if self._parameters is None:
             return
         self.models.select(self._parameters.model)
-        self._fit_timer.start()
+        self.fit.look_at(self._nodes(), self.models.card, self._parameters.resolution.value)
         self.update()
-
-    def _check_fit(self) -> None:
-        """Say, before the run, what in the volumes does not fit the model."""
-        parameters, card = self._parameters, self.models.card
-        if parameters is None or self.control.busy:
-            return
-        said: list[str] = []
-        if parameters.fixedVolume is not None and parameters.movingVolume is not None and card is not None:
-            try:
-                inputs = read_inputs(self._nodes())
-                said = misfits(
-                    inputs.fixed, inputs.moving, card, parameters.resolution, inputs.fixed_mask, inputs.moving_mask
-                )
-            except RegistrationError as error:
-                said = [str(error)]
-        self.ui.fitLabel.text = "\n".join(said)
-        self.ui.fitLabel.setVisible(bool(said))

@@ -36,6 +36,7 @@ class RunControl:
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self._poll)
         ui.progressBar.hide()
+        self.say("")
 
     @property
     def busy(self) -> bool:
@@ -49,25 +50,33 @@ class RunControl:
 
     def register(self, start: Callable[[], RegistrationRun]) -> None:
         """Start a registration. What ``start`` raises is shown."""
-        self._begin(_("Reading the volumes"))
+        # A segmentation as a mask, or a volume under a non-linear transform, takes a while to read.
+        slicer.app.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
             self._run = start()
         except RegistrationError as error:
             self._end(error)
             return
+        finally:
+            slicer.app.restoreOverrideCursor()
+        self._begin(_("Reading the volumes"))
         self._timer.start()
         self._changed()
 
-    def do(self, work: Callable[..., Any], then: Callable[[], None]) -> None:
-        """Run ``work(progress)``, such as a download, in a thread; ``then`` is called if it succeeds."""
-        self._begin("")
+    def do(self, work: Callable[..., Any], stage: str, then: Callable[[Any], None] | None = None) -> None:
+        """Run ``work(progress)``, such as a download, in a thread; if it succeeds, ``then`` gets what it returned.
+
+        Without ``then`` the status line says that it is done.
+        """
+        self._begin(stage)
 
         def ended(error: RegistrationError | None) -> None:
-            self._task = None
+            task, self._task = self._task, None
             self._end(error)
-            if error is None:
-                self._ui.statusLabel.text = _("Done.")
-                then()
+            if error is None and then is not None and task is not None:
+                then(task.result)
+            elif error is None:
+                self.say(_("Done."))
 
         self._task = BackgroundTask(work, self._show, ended)
         self._changed()
@@ -92,6 +101,11 @@ class RunControl:
             self._run = self._task = None
             self._end(CancelledError())
 
+    def say(self, text: str) -> None:
+        """Show this in the status line, which takes no room while there is nothing to say."""
+        self._ui.statusLabel.text = text
+        self._ui.statusLabel.setVisible(bool(text))
+
     def log(self, text: str) -> None:
         """A line for the log, with the time."""
         self._ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
@@ -115,35 +129,35 @@ class RunControl:
             self._end(error)
             return
         self._end(None)
-        show_result(nodes)
-        for warning in result.warnings:
-            self.log(_("Warning: {text}").format(text=warning))
-        self.log(result.plan)
-        self.log(", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()))
-        self._ui.statusLabel.text = "\n".join([result.summary(), *result.warnings])
+        warnings = [text for text in (*result.warnings, show_result(nodes)) if text]
+        for text in (
+            *(_("Warning: {text}").format(text=warning) for warning in warnings),
+            result.plan,
+            ", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()),
+            result.summary(),
+        ):
+            self.log(text)
+        self.say("\n".join([result.summary(), *warnings]))
         logging.info(result.summary())
 
     def _begin(self, stage: str) -> None:
         self._cancelling = False
         self._ui.progressBar.value = 0
         self._ui.progressBar.show()
-        self._ui.statusLabel.text = stage
+        self.say(stage)
+        self.log(stage)
 
     def _show(self, stage: str, fraction: float) -> None:
         self._ui.progressBar.value = round(1000 * fraction)
         if stage != self._ui.statusLabel.text:
-            self._ui.statusLabel.text = stage
+            self.say(stage)
             self.log(stage)
 
     def _end(self, error: RegistrationError | None) -> None:
         self._cancelling = False
         self._ui.progressBar.hide()
-        self._ui.statusLabel.text = ""
-        if isinstance(error, CancelledError):
-            self._ui.statusLabel.text = _("Cancelled; nothing was changed.")
-            self.log(self._ui.statusLabel.text)
-        elif error is not None:
-            self._ui.statusLabel.text = str(error)
+        self.say("" if error is None else str(error))
+        if error is not None:
             self.log(str(error))
         self._changed()
         if error is not None and not isinstance(error, CancelledError):

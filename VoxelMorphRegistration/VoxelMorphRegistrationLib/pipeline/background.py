@@ -114,9 +114,12 @@ class Worker:
         fixed_mask: Image | None = None,
         moving_mask: Image | None = None,
         catalogue: Catalogue | None = None,
+        keep_files: bool = False,
     ) -> Job:
         """Begin a registration, as `register` would do it with the same arguments; returns at once.
 
+        ``keep_files`` leaves the files that are exchanged with the process where a log line says, unless the
+        registration is cancelled; for reporting a problem.
         The arrays must not be changed before the job says a stage of the registration itself. Raises EngineError
         while another registration runs; after a cancelled one, the new one waits for its end.
         """
@@ -132,7 +135,7 @@ class Worker:
             catalogue.cards_folder.absolute(),
             catalogue.cache_folder.absolute(),
         )
-        job = Job(self, inputs, after=self._job)
+        job = Job(self, inputs, after=self._job, keep_files=keep_files)
         self._last_job = weakref.ref(job)
         return job
 
@@ -214,8 +217,10 @@ class Worker:
 class Job:
     """A registration in the background process. Made by `Worker.start`."""
 
-    def __init__(self, worker: Worker, inputs: exchange.RegistrationJob, after: Job | None) -> None:
-        self._worker = worker
+    def __init__(
+        self, worker: Worker, inputs: exchange.RegistrationJob, after: Job | None, keep_files: bool = False
+    ) -> None:
+        self._worker, self._keep_files = worker, keep_files
         self._events: deque[Event] = deque(maxlen=10_000)  # if nobody polls, the oldest ones go
         self._lock = threading.Lock()
         self._cancelled = self._settled = False
@@ -270,8 +275,11 @@ class Job:
         return self._result
 
     def remove_folder(self) -> None:
-        """Remove the job's temporary folder, if it is still there."""
+        """Remove the job's temporary folder, if it is still there and was not to be kept."""
         folder = self._folder
+        if self._keep_files and not self._cancelled and folder is not None:
+            self._events.append(LogLine(f"The files of this registration were kept in {folder}"))
+            return
         for _ in range(20):  # on Windows a file may stay open for a moment after its process has ended
             if folder is None or not folder.exists():
                 return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
-from VoxelMorphRegistrationLib.pipeline.background import Event, Finished
+from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, TransformError
+from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
@@ -25,10 +27,18 @@ class RegistrationRun:
     """Reads the nodes at once, registers in the background, and writes the outputs when told to.
 
     For the main thread: nodes are touched in the constructor and in `finish` only, and neither waits for the
-    registration. Raises a RegistrationError for inputs that cannot be used, or where no engine is installed.
+    registration. ``engine_folders`` are `Installation.paths` of the engine; ``keep_files`` is said in `Worker.start`.
+    Raises a RegistrationError for inputs that cannot be used.
     """
 
-    def __init__(self, nodes: RegistrationNodes, options: RegistrationOptions) -> None:
+    def __init__(
+        self,
+        nodes: RegistrationNodes,
+        options: RegistrationOptions,
+        engine_folders: Sequence[Path],
+        *,
+        keep_files: bool = False,
+    ) -> None:
         self._nodes = nodes
         self._events: list[Event] = []
         self._preparation: threading.Thread | None = None
@@ -36,12 +46,13 @@ class RegistrationRun:
         self._error: RegistrationError | None = None
         self._cancelled = False
         self._inputs = read_inputs(nodes)
-        self._job = shared_worker(ensure_installed(options.engine)).start(
+        self._job = shared_worker(engine_folders).start(
             self._inputs.fixed,
             self._inputs.moving,
             options,
             fixed_mask=self._inputs.fixed_mask,
             moving_mask=self._inputs.moving_mask,
+            keep_files=keep_files,
         )
 
     def poll(self) -> list[Event]:
@@ -49,16 +60,15 @@ class RegistrationRun:
 
         What the nodes will hold is made in a thread before that, since it takes longer than a view may wait.
         """
-        self._events += self._job.poll()
-        if self._events and isinstance(self._events[-1], Finished) and self._events[-1].error is None:
-            if self._preparation is None:
-                self._preparation = threading.Thread(target=self._prepare, daemon=True)
-                self._preparation.start()
-            if self._preparation.is_alive():
-                held_back = self._events.pop()
-                events, self._events = self._events, [held_back]
-                return events
-        events, self._events = self._events, []
+        events, self._events = self._events + self._job.poll(), []
+        if not events or not isinstance(events[-1], Finished) or events[-1].error is not None or self._cancelled:
+            return events
+        if self._preparation is None:
+            self._preparation = threading.Thread(target=self._prepare, name="VoxelMorph outputs", daemon=True)
+            self._preparation.start()
+            events.insert(-1, StageReached("Preparing the outputs", 0.99))
+        if self._preparation.is_alive():
+            self._events = [events.pop()]  # held back until it is done
         return events
 
     def _prepare(self) -> None:
@@ -66,6 +76,13 @@ class RegistrationRun:
             self._outputs = prepared_outputs(self._job.result(), self._inputs, self._nodes)
         except RegistrationError as error:
             self._error = error
+        except MemoryError:
+            self._error = TransformError(
+                "There is not enough memory for the outputs; choose the coarser output grid or close other programs."
+            )
+        except Exception as error:
+            logging.getLogger(__name__).exception("Unexpected error while preparing the outputs")
+            self._error = TransformError(f"The outputs could not be made ({type(error).__name__}: {error}).")
 
     def cancel(self) -> None:
         """Stop; the process and its children end within a second. Returns at once."""
@@ -74,11 +91,11 @@ class RegistrationRun:
 
     def finish(self) -> tuple[RegistrationNodes, RegistrationResult]:
         """Write the result into the nodes. Raises what ended the registration, the scene as it was."""
+        if self._cancelled:
+            raise CancelledError
         result = self._job.result()
         if self._error is not None:
             raise self._error
-        if self._cancelled:
-            raise CancelledError
         return write_result(result, self._inputs, self._nodes, self._outputs), result
 
 

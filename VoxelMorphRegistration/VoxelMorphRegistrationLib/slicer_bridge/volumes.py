@@ -94,6 +94,11 @@ def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any
     return _own_grid(node).moved_by(matrix)
 
 
+def is_quick_to_read(node: Any) -> bool:
+    """Whether reading the node copies nothing: false for a segmentation and for what a non-linear transform moves."""
+    return not _is_node(node, "vtkMRMLSegmentationNode") and _matrix_of(_to_frame(node, None)) is not None
+
+
 def _is_node(node: Any, class_name: str) -> bool:
     return hasattr(node, "IsA") and bool(node.IsA(class_name))
 

