@@ -96,3 +96,13 @@ def test_resample_shows_the_same_place(axes):
     seen = bridge.resample(bridge.scalar_to_sitk(ramp, source), target, bridge.affine_to_sitk(affine(np.eye(3), shift)))
     expected = (target.to_ras(np.moveaxis(np.indices(target.shape), 0, -1)) + shift) @ gradient
     np.testing.assert_allclose(bridge.scalar_from_sitk(seen), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [3e-155, 3e-158, 3e-300])
+@pytest.mark.parametrize("axis", [(1, 1, 0), (1, 2, 3), (0, 1, 14)])
+def test_a_rotation_by_almost_nothing(axis, degrees):
+    """Hypothesis found that ITK's inverse of some directions with such values in them is not a number."""
+    grid = grid_of((2, 2, 2), spacing=(3, 1, 1), turned=rotation(axis, degrees))
+    image = bridge.place_on_grid(sitk.Image(grid.shape, sitk.sitkUInt8), grid)
+    index = image.TransformPhysicalPointToContinuousIndex((grid.origin * LPS).tolist())
+    np.testing.assert_allclose(index, (0, 0, 0), atol=1e-9)

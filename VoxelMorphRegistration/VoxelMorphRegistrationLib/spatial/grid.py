@@ -37,6 +37,7 @@ class Grid:
             raise InputError("The volume's IJK to RAS matrix is not a finite 4x4 affine matrix; set its geometry.")
         if np.linalg.cond(matrix[:3, :3]) > 1e8:
             raise InputError("The volume's IJK to RAS matrix cannot be inverted; set its spacing and directions.")
+        matrix[np.abs(matrix) < 1e-30] = 0.0  # ITK inverts directions wrongly where squares of them underflow
         matrix.flags.writeable = False
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "ijk_to_ras", matrix)
