@@ -56,7 +56,7 @@ def displacement_from_tensor(
         raise InputError("integration_steps cannot be negative.")
 
     grid_shape = (int(grid_shape[0]), int(grid_shape[1]), int(grid_shape[2]))
-    array = _as_numpy(tensor)
+    array = as_numpy(tensor)
     vectors = _channels_last(_without_batch(array), layout, grid_shape, axis_order)
     if axis_order == "kji":
         vectors = vectors.transpose(2, 1, 0, 3)[..., ::-1]
@@ -81,7 +81,7 @@ def voxels_to_ras(displacement_ijk: FloatArray, ijk_to_ras: ArrayLike) -> FloatA
     return np.asarray(displacement_ijk @ matrix.T, np.float32)
 
 
-def _as_numpy(tensor: object) -> NDArray[Any]:
+def as_numpy(tensor: object) -> NDArray[Any]:
     """The tensor's values, whatever library it is from, without importing that library."""
     value: Any = tensor
     try:

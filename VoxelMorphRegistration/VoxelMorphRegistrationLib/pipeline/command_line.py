@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, ModelError, RegistrationError
+from VoxelMorphRegistrationLib.pipeline import import_field_options
 
 OK, BAD_INPUT, NO_MODEL, CANCELLED, NO_OUTPUT = 0, 2, 3, 4, 5
 
@@ -285,4 +286,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_register(commands)
     _add_models(commands)
+    import_field_options.add_commands(commands)
     return parser

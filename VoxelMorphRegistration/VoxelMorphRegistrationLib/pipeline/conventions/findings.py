@@ -20,7 +20,7 @@ RepairName = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or unusual. ``row`` is its number in ``users.md`` section 4, ``repair`` what undoes it."""
+    """One thing that is wrong or unusual, and what undoes it; ``row`` is its number in the users' list of mistakes."""
 
     code: str
     message: str

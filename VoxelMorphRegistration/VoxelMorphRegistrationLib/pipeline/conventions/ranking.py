@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, read_layout
-from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import KNOWN, hypotheses
+from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import KNOWN, component_cost, hypotheses
 from VoxelMorphRegistrationLib.pipeline.conventions.search import CoarseField, Level, Trial, coarse_scores
 from VoxelMorphRegistrationLib.pipeline.conventions.statistics import Statistics
 from VoxelMorphRegistrationLib.spatial import Grid, Image
@@ -62,27 +62,52 @@ class Ranking:
     tried: int
 
 
-def trials(raw: RawField, statistics: Sequence[Statistics], fixed: Grid, moving: Grid | None) -> list[Trial]:
-    """Every hypothesis, ready to be evaluated; the cost of a layout that had to be guessed is added."""
+def allowed(convention: Convention, given: Mapping[str, object]) -> bool:
+    """Whether a convention agrees with what the user said of it."""
+    return all(getattr(convention, name) == value for name, value in given.items())
+
+
+def trials(
+    raw: RawField,
+    statistics: Sequence[Statistics],
+    fixed: Grid,
+    moving: Grid | None,
+    given: Mapping[str, object] | None = None,
+) -> list[Trial]:
+    """Every hypothesis that agrees with ``given``, though of displacements and positions from fixed to moving only.
+
+    The cost of a layout that had to be guessed is added.
+    """
+    said = {n: v for n, v in (given or {}).items() if n != "direction" and v != "velocity"}
     found: list[Trial] = []
     for stats in statistics:
         field = CoarseField(stats, read_layout(raw.array, stats.layout))
         extra = 0.0 if stats.layout in ("last", "first") else 0.2
         for convention, cost in hypotheses(raw, stats, fixed, moving):
+            if not allowed(convention, said):
+                continue
             linear = convention.map_on(stats.space, raw.grid, fixed, moving)
             found.append(Trial(convention, cost + extra, linear, field))
     return found
 
 
 def rank(
-    raw: RawField, statistics: Sequence[Statistics], fixed: Image, moving: Image, said: Sequence[Trial] = ()
+    raw: RawField,
+    statistics: Sequence[Statistics],
+    fixed: Image,
+    moving: Image,
+    said: Sequence[Trial] = (),
+    given: Mapping[str, object] | None = None,
 ) -> Ranking:
     """Rank every hypothesis about a field by how well it aligns the two volumes.
 
-    ``said`` are the hypotheses that the container states; they stay in the ranking to its end.
+    ``said`` are the hypotheses that the container states; they stay in the ranking to its end. ``given`` are values
+    of a `Convention` that the user is sure of.
     """
     grids = (fixed.grid, moving.grid)
-    every = trials(raw, statistics, *grids)
+    every = trials(raw, statistics, *grids, given)
+    if not every and not said:
+        return Ranking((), 0.0, 0.0, 0)
     coarse = Level(fixed, moving, *_COARSE)
     scores = coarse_scores(coarse, every)
     best = np.argsort(-scores)[:_KEPT_COARSE]
@@ -95,12 +120,13 @@ def rank(
             if known is None or known.cost > varied.cost:
                 pool[varied.convention] = varied
     pool |= {trial.convention: trial for trial in said}
-
-    kept = list(pool.values())
+    kept = [trial for trial in pool.values() if allowed(trial.convention, given or {})]
+    if not kept:
+        return Ranking((), 0.0, 0.0, len(every))
     quick = np.array([1 - coarse.errors(trial.displacements(coarse.points)).mean() for trial in kept])
     order = np.argsort(-quick)[:_KEPT_COARSE]
     middle = Level(fixed, moving, *_MIDDLE)
-    candidates = [kept[n] for n in order] + [t for t in said if t not in [kept[n] for n in order]]
+    candidates = [kept[n] for n in order] + [t for t in said if t in kept and t not in [kept[n] for n in order]]
     evaluated = [(trial, trial.displacements(middle.points)) for trial in candidates]
     judged = [(trial, u, 1 - float(middle.errors(u).mean())) for trial, u in evaluated]
     groups = _grouped(judged, said)[:_KEPT_MIDDLE]
@@ -115,8 +141,6 @@ def _variants(trial: Trial, raw: RawField, fixed: Grid, moving: Grid) -> list[Tr
     if c.content == "displacement":
         # The negative of a field is nearly its inverse: where one looks good, so may the other.
         turned = c.reversed()
-        from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import component_cost
-
         base = c.base(raw.grid, fixed, moving)
         less = component_cost(c.components, c.units, c.axes, base)
         more = component_cost(turned.components, turned.units, turned.axes, base)

@@ -7,8 +7,10 @@ LPS or RAS, order, half resolution, velocity, direction) is not here: that is ap
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import TransformError
@@ -122,7 +124,7 @@ def unfold(field: DisplacementField, largest_sigma_mm: float = 20.0) -> Unfolded
     )
 
 
-def _smoothed_around(field: DisplacementField, bad: np.ndarray, sigma_mm: float) -> DisplacementField:
+def _smoothed_around(field: DisplacementField, bad: npt.NDArray[np.bool_], sigma_mm: float) -> DisplacementField:
     smooth = bridge.vectors_from_sitk(_gauss(field.to_sitk(), sigma_mm))
     mask = bridge.scalar_to_sitk(bad.astype(np.float32), field.grid)
     near = np.clip(6 * bridge.scalar_from_sitk(_gauss(mask, 2 * sigma_mm)), 0, 1)
@@ -140,7 +142,7 @@ def filled(raw: RawField) -> tuple[RawField, int]:
     Raises TransformError where more than half are not finite.
     """
     layout = "last" if raw.array.shape[3] == 3 else "first"
-    vectors = np.array(read_layout(raw.array, layout), np.float32)  # type: ignore[arg-type]
+    vectors: Any = np.array(read_layout(raw.array, layout), np.float32)  # type: ignore[arg-type]
     bad = ~np.isfinite(vectors).all(axis=-1)
     count = int(bad.sum())
     if count == 0:
@@ -151,11 +153,12 @@ def filled(raw: RawField) -> tuple[RawField, int]:
     known = (~bad).astype(np.float32)
     todo = bad
     while todo.any():
-        total, weight = np.zeros_like(vectors), np.zeros_like(known)
+        total: Any = np.zeros(vectors.shape, np.float32)
+        weight: Any = np.zeros(known.shape, np.float32)
         for axis in range(3):
             for shift in (-1, 1):
-                total += _shifted(vectors * known[..., None], axis, shift)
-                weight += _shifted(known, axis, shift)
+                total = total + _shifted(vectors * known[..., None], axis, shift)
+                weight = weight + _shifted(known, axis, shift)
         now = todo & (weight > 0)
         vectors[now] = total[now] / weight[now][:, None]
         known[now], todo = 1, todo & ~now
@@ -163,7 +166,7 @@ def filled(raw: RawField) -> tuple[RawField, int]:
     return replace(raw, array=array), count
 
 
-def _shifted(array: np.ndarray, axis: int, by: int) -> np.ndarray:
+def _shifted(array: npt.NDArray[np.float32], axis: int, by: int) -> npt.NDArray[np.float32]:
     moved = np.roll(array, by, axis)
     edge: list[slice | int] = [slice(None)] * array.ndim
     edge[axis] = 0 if by > 0 else -1
