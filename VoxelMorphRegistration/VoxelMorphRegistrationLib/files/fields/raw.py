@@ -100,7 +100,7 @@ def _four_axes(array: Numbers, name: str) -> tuple[Numbers, bool]:
         return array[..., :3], True
     if first == 6:
         return array[:3], True
-    if 2 in (first, last):
+    if 2 in (first, last) or (1 in (first, last) and 2 in array.shape):
         raise InputError(f"{name} has 2 components ({_by(shape)}): a 2-D registration's field; 3 are needed.")
     raise InputError(f"{name} ({_by(shape)}) has no axis of 3 components first or last, so it is no 3-D field.")
 

@@ -35,8 +35,8 @@ def from_mgh(data: bytes) -> tuple[Any, tuple[Hint, ...]]:
     if not is_warp:
         return image, ()
     footer = data[int(image.dataobj.offset) + image.dataobj.dtype.itemsize * _count(image.shape) :]
-    # The tag's 12 bytes follow it at once, or after their 8-byte length (old and new FreeSurfer).
-    for mark in (struct.pack(">i", _WARP_META), struct.pack(">iq", _WARP_META, 12)):
+    # The tag's 12 bytes come after their 8-byte length (new FreeSurfer) or at once (old).
+    for mark in (struct.pack(">iq", _WARP_META, 12), struct.pack(">i", _WARP_META)):
         at = footer.rfind(mark)
         if at >= 0 and (hints := _hints(footer[at + len(mark) : at + len(mark) + 12], "FreeSurfer warp")):
             return image, hints
