@@ -16,6 +16,7 @@ Not imitated: enumerations are Python enums here and integers in PythonQt; `size
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import types
@@ -29,6 +30,12 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import QObject
+
+if sys.version_info < (3, 12):
+    # PySide6 6.12 returns None, True and False without taking a reference, which only Python 3.12 and later, where
+    # they are immortal, forgives: after some ten thousand calls an older Python aborts. So they get references enough.
+    for _constant in (None, True, False):
+        ctypes.c_ssize_t.from_address(id(_constant)).value += 1 << 40
 
 VIRTUAL_METHODS = {"sizeHint", "minimumSizeHint", "spacing"}
 """Properties that Qt also calls as virtual methods; making them attributes would recurse without end."""
