@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from shared_data import shared
 from VoxelMorphRegistrationLib.files.volumes import read_volume
+from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.network.engines import load_engine
+from VoxelMorphRegistrationLib.network.intensity import prepare_pair
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
@@ -32,13 +34,12 @@ class Case:
     moving: Image
     forward: DisplacementField
     backward: DisplacementField
-    velocity: DisplacementField | None = None
 
-    def error(self, found: DisplacementField) -> float:
+    def error(self, found: DisplacementField, truth: DisplacementField) -> float:
         """rms difference to the truth inside the fixed content, as a share of the true rms displacement."""
         inside = np.argwhere(self.fixed.array[::3, ::3, ::3] > self.fixed.array.min()) * 3
         points = self.fixed.grid.to_ras(inside)
-        true = self.forward.at(points)
+        true = truth.at(points)
         return float(np.sqrt(((found.at(points) - true) ** 2).sum(1).mean() / (true**2).sum(1).mean()))
 
 
@@ -56,12 +57,17 @@ def _registered(pair: str) -> tuple[Image, Image, Deformation]:
 
 @lru_cache
 def case(name: str) -> Case:
-    """"vxm", "bert", with " 2mm" (1 mm voxels otherwise), " thick", " oblique" or " small" behind."""
+    """'vxm', 'bert', with ' 2mm' (1 mm voxels otherwise), ' thick', ' oblique', ' cube' or ' small' behind."""
     pair, _, kind = name.partition(" ")
     fixed, moving, deformation = _registered(pair)
-    grids = {"": fixed.grid, "2mm": _spaced(fixed.grid, (2, 2, 2)), "small": _spaced(fixed.grid, (2, 2, 2)),
-             "thick": _spaced(fixed.grid.reoriented("LPS"), (1.5, 1.5, 4)),
-             "oblique": _turned(_spaced(fixed.grid.reoriented("RAS"), (1.6, 2.4, 2)))}  # fmt: skip
+    grids = {
+        "": fixed.grid,
+        "2mm": _spaced(fixed.grid, (2, 2, 2)),
+        "small": _spaced(fixed.grid, (2, 2, 2)),
+        "thick": _spaced(fixed.grid.reoriented("LPS"), (1.5, 1.5, 4)),
+        "cube": fixed.grid.with_shape((88, 88, 88)),
+        "oblique": _turned(_spaced(fixed.grid.reoriented("RAS"), (1.6, 2.4, 2))),
+    }
     grid = grids[kind]
     moving_grid = grid if pair == "vxm" else _spaced(moving.grid, tuple(grid.spacing)) if kind else moving.grid
     f, m = _on(fixed, grid), _on(moving, moving_grid)
@@ -141,21 +147,41 @@ CONVENTIONS: dict[str, Stored] = {
 }
 
 
-def stored(case_: Case, name: str) -> tuple[np.ndarray, DisplacementField]:
-    """The array of a case in a convention, and the true forward field (another one for a velocity)."""
+@lru_cache
+def _predicted(name: str) -> tuple[np.ndarray, DisplacementField]:
+    """The network's own velocity (3, I/2, J/2, K/2) for a case, and the displacement it integrates to."""
+    pair = case(name)
+    engine = load_engine("auto", shared(WEIGHTS))
+    card = Catalogue().card("voxelmorph-brain-t1")
+    images = (np.asarray(pair.fixed.array, np.float32), np.asarray(pair.moving.array, np.float32))
+    prediction = engine.predict(*prepare_pair(*images, card.intensity)[::-1])
+    voxels = prediction.displacement_on(pair.fixed.grid.shape)
+    truth = DisplacementField(voxels @ pair.fixed.grid.axes.T.astype(np.float32), pair.fixed.grid)
+    return np.ascontiguousarray(np.moveaxis(prediction.vectors, -1, 0)), truth
+
+
+def stored(pair: Case, name: str) -> tuple[np.ndarray, DisplacementField]:
+    """The array of a case in a convention, and the true forward field that it can hold.
+
+    "velocity" is what the network predicts for the case itself, and needs its grid to be a multiple of 16.
+    """
     how = CONVENTIONS[name]
-    convention, fixed, moving = how.convention, case_.fixed.grid, case_.moving.grid
-    base = moving if convention.placement == "moving" else fixed
-    shape = tuple(int(-(-n // how.factor)) for n in base.shape)
+    convention, fixed, moving = how.convention, pair.fixed.grid, pair.moving.grid
+    if name == "velocity":
+        return _predicted(pair.name)
     if name == "reoriented to RAS":
         turned = fixed.reoriented("RAS")
-        return convention.store(case_.forward.resampled(turned), turned, None), case_.forward
-    source = case_.backward if convention.direction == "modeling" else case_.forward
+        return convention.store(pair.forward.resampled(turned), turned, None), pair.forward
+    base = moving if convention.placement == "moving" else fixed
+    shape = tuple(int(-(-n // how.factor)) for n in base.shape)
+    source = pair.backward if convention.direction == "modeling" else pair.forward
     array = convention.store(source, fixed, moving, shape)
     if how.reshaped:
         array = np.ascontiguousarray(np.moveaxis(array, -1, 0)).reshape(array.shape)
-    return array, case_.forward
+    truth = pair.forward if how.factor == 1 else pair.forward.resampled(base.with_shape(shape))
+    return array, truth
 
 
-def data_folder() -> Path:
-    return shared("vxm_pair").parent
+def can_store(pair: Case, name: str) -> bool:
+    suits_network = all(n % 16 == 0 for n in pair.fixed.grid.shape) and pair.moving.grid.is_same(pair.fixed.grid)
+    return name != "velocity" or suits_network

@@ -21,6 +21,7 @@ from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.network.integration import integrate
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid
 from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial.linear_part import inverse_on
 
 Layout = Literal["last", "first", "last reshaped", "first reshaped", "last reversed", "first reversed"]
 Units = Literal["voxel", "full voxel", "mm", "normalised"]
@@ -238,9 +239,7 @@ class Convention:
             stored = self.vectors(raw)
             linear = self.map_on(stored.shape[:3], raw.grid, fixed, moving)
             return self._in_grid_order(self._displacement(stored, linear, -1.0), linear.lattice)
-        field = self.apply(raw, fixed, moving)
-        wide = field.grid.grown_to_cover(fixed)
-        return field.resampled(wide).inverse(tolerance_mm=0.5).resampled(fixed)
+        return inverse_on(self.apply(raw, fixed, moving), fixed)
 
     def _displacement(self, stored: Vectors, linear: LinearMap, sign: float) -> Vectors:
         if self.content != "velocity":

@@ -18,9 +18,9 @@ from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, thresholds,
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters, read_layout
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import KNOWN, fits
-from VoxelMorphRegistrationLib.pipeline.conventions.ranking import Ranked, Ranking, allowed, rank, trials
+from VoxelMorphRegistrationLib.pipeline.conventions.ranking import MIDDLE, Ranked, Ranking, allowed, rank, trials
 from VoxelMorphRegistrationLib.pipeline.conventions.sampling import ImageSampler
-from VoxelMorphRegistrationLib.pipeline.conventions.search import CoarseField, Trial
+from VoxelMorphRegistrationLib.pipeline.conventions.search import CoarseField, Level, Trial
 from VoxelMorphRegistrationLib.pipeline.conventions.statistics import Statistics, layouts, statistics
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
@@ -182,6 +182,8 @@ def identify(
     said = _given(raw, found[0], given, fixed, moving) or _stated(raw, fixed, moving)
     if said is not None and not allowed(said.convention, given):
         said = None
+    if used_as is not None and used_as.layout in ("last", "first"):
+        used_as = used_as.with_(layout="last" if raw.array.shape[3] == 3 else "first")
     extra = [said.convention] if said is not None else []
     extra += [used_as] if used_as is not None and used_as not in extra else []
     known = [
@@ -191,6 +193,9 @@ def identify(
         verdict = _without_images(raw, found, fixed, said, given)
     else:
         ranking = rank(raw, found, fixed, moving, known, given)
+        if window_notes and ranking.ranked and ranking.ranked[0].convention.placement == "own":
+            raw = windows.refined(raw, ranking.ranked[0].trial, Level(fixed, moving, *MIDDLE))
+            ranking = rank(raw, found, fixed, moving, known, given)
         verdict = _with_images(ranking, said)
     if said is not None and said.everything and verdict.candidates:
         verdict.accepted, verdict.ambiguous, verdict.settled_by = True, [], []
@@ -200,7 +205,7 @@ def identify(
     if not conventions:
         raise InputError(_does_not_fit(raw, found[0], fixed, moving))
     seen = mistakes.in_numbers(raw, found[0])
-    taken = used_as or (said.convention if said is not None and said.sure else None)
+    taken = used_as or (said.convention if said is not None else None)
     seen += mistakes.in_use(taken, conventions[0].convention, raw, fixed.grid, decided=verdict.decided)
     seen += mistakes.in_place(raw, fixed.grid, found[0])
     if moving is not None:
@@ -209,7 +214,9 @@ def identify(
     blocked = next((f.message for f in seen if f.code in _BLOCKING), window_notes[0] if window_notes else "")
     accepted = verdict.accepted and (not blocked or by_user)
     sentence = f"Not accepted: {blocked}" if verdict.accepted and not accepted else verdict.sentence
-    sentence = window_notes[0] if window_notes and not by_user else sentence
+    if window_notes and not by_user and raw.grid is not None:
+        first = ", ".join(str(int(n)) for n in np.rint(fixed.grid.to_ijk(raw.grid.origin)))
+        sentence = f"{window_notes[0]} (its first voxel on voxel {first} of the volume)."
     return Diagnosis(
         raw=raw,
         fixed=fixed,

@@ -11,10 +11,10 @@ from VoxelMorphRegistrationLib.pipeline.conventions import thresholds
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, opposite
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.conventions.ranking import Ranking, rank
-from VoxelMorphRegistrationLib.pipeline.conventions.repairs import affine_part
 from VoxelMorphRegistrationLib.pipeline.conventions.statistics import Statistics
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
 from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial.linear_part import linear_part
 
 _WORLD = "RLAPSI"
 _SIXTEEN = 16
@@ -113,8 +113,10 @@ def in_use(
     used_as: Convention | None, means: Convention, raw: RawField, fixed: Grid, *, decided: bool
 ) -> list[Finding]:
     """Where a field was taken for something else than it is: one finding for each difference."""
-    if used_as is None or not decided or used_as == means:
+    if not decided or used_as == means:
         return []
+    if used_as is None:
+        return _other_way(means)
     found: list[Finding] = []
     if means.content == "positions" and used_as.content != "positions":
         found.append(
@@ -165,6 +167,21 @@ def in_use(
                 )
             )
     return found
+
+
+def _other_way(means: Convention) -> list[Finding]:
+    if means.direction == "resampling":
+        return []
+    return [
+        Finding(
+            "other way",
+            "The field leads from the moving volume to the fixed one: either it is a modeling field (for points), or "
+            "fixed and moving are swapped.",
+            11,
+            "swap direction",
+            serious=False,
+        )
+    ]
 
 
 def _order(used_as: Convention, means: Convention) -> list[Finding]:
@@ -270,7 +287,7 @@ def in_field(field: DisplacementField, *, parent: Floats | None = None) -> list[
                 serious=folded > thresholds.FOLDED_PERCENT,
             )
         )
-    matrix = affine_part(field)
+    matrix = linear_part(field)
     points = field.grid.corners_ras()
     moved = float(np.linalg.norm(points @ matrix[:3, :3].T + matrix[:3, 3] - points, axis=1).mean())
     turn = float(np.degrees(np.arccos(np.clip((np.trace(_rotation(matrix)) - 1) / 2, -1, 1))))

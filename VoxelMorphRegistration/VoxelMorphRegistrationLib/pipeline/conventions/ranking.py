@@ -17,7 +17,7 @@ from VoxelMorphRegistrationLib.spatial import Grid, Image
 from VoxelMorphRegistrationLib.spatial.grid import Floats
 
 _COARSE = (32, 1200)  # voxels along the longest side, points
-_MIDDLE = (56, 3000)
+MIDDLE = (56, 3000)
 _FINE = (96, 12000)
 _KEPT_COARSE, _KEPT_MIDDLE = 30, 9
 _SAME = 0.04
@@ -125,7 +125,7 @@ def rank(
         return Ranking((), 0.0, 0.0, len(every))
     quick = np.array([1 - coarse.errors(trial.displacements(coarse.points)).mean() for trial in kept])
     order = np.argsort(-quick)[:_KEPT_COARSE]
-    middle = Level(fixed, moving, *_MIDDLE)
+    middle = Level(fixed, moving, *MIDDLE)
     candidates = [kept[n] for n in order] + [t for t in said if t in kept and t not in [kept[n] for n in order]]
     evaluated = [(trial, trial.displacements(middle.points)) for trial in candidates]
     judged = [(trial, u, 1 - float(middle.errors(u).mean())) for trial, u in evaluated]

@@ -16,50 +16,17 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import TransformError
 from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import read_layout
-from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid
+from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, linear_part
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 from VoxelMorphRegistrationLib.spatial.grid import Floats
 
-_SMALLEST_JACOBIAN = 0.02
-
-
-def affine_part(field: DisplacementField) -> Floats:
-    """The 4x4 RAS matrix A for which A x comes closest to x + u(x) over the field's voxels (least squares)."""
-    steps = [max(1, n // 24) for n in field.grid.shape]
-    index = np.stack(
-        np.meshgrid(*[np.arange(0, n, s) for n, s in zip(field.grid.shape, steps, strict=True)], indexing="ij"), -1
-    ).reshape(-1, 3)
-    points = field.grid.to_ras(index)
-    moved = points + field.vectors[index[:, 0], index[:, 1], index[:, 2]]
-    centre = points.mean(axis=0)
-    fit = np.linalg.lstsq(np.column_stack([points - centre, np.ones(len(points))]), moved, rcond=None)[0]
-    matrix = np.eye(4)
-    matrix[:3, :3] = fit[:3].T
-    matrix[:3, 3] = fit[3] - fit[:3].T @ centre
-    return matrix
+_SMALLEST_JACOBIAN = 0.005
+_SMOOTHINGS = 30
 
 
 def split_affine(field: DisplacementField) -> Deformation:
-    """The field as a linear transform and what is left: ``x + u(x) = A(x + r(x))``.
-
-    Raises TransformError where the linear part cannot be inverted.
-    """
-    matrix = affine_part(field)
-    if abs(np.linalg.det(matrix[:3, :3])) < 0.05:
-        raise TransformError("The linear part of this field cannot be inverted, so it cannot be split off.")
-    back = np.linalg.inv(matrix)
-    # r(x) = A^-1 (x + u(x)) - x = A^-1_3x3 u(x) + (A^-1 - 1) x
-    rest = DisplacementField(np.asarray(field.vectors @ back[:3, :3].T.astype(np.float32), np.float32), field.grid)
-    return Deformation(matrix, _plus_linear(rest, back))
-
-
-def _plus_linear(field: DisplacementField, matrix: Floats) -> DisplacementField:
-    vectors, linear, grid = field.vectors.copy(), matrix[:3, :3] - np.eye(3), field.grid
-    vectors += (linear @ grid.origin + matrix[:3, 3]).astype(np.float32)
-    for axis, size in enumerate(grid.shape):
-        along = np.arange(size)[:, None] * (linear @ grid.axes[:, axis])
-        vectors += along.astype(np.float32).reshape([size if a == axis else 1 for a in range(3)] + [3])
-    return DisplacementField(vectors, grid)
+    """The field as a linear transform and what is left; see `spatial.linear_part`."""
+    return linear_part.split(field)
 
 
 def taper(field: DisplacementField, margin_mm: float = 10.0) -> DisplacementField:
@@ -100,36 +67,45 @@ class Unfolded:
     largest_change_mm: float
 
 
-def unfold(field: DisplacementField, largest_sigma_mm: float = 20.0) -> Unfolded:
+def unfold(field: DisplacementField) -> Unfolded:
     """Smooth a field, no more than needed, until its Jacobian determinant is positive everywhere.
 
-    The smoothing is Gaussian and local: it fades in around the folds. Raises TransformError where even the largest
-    width does not do.
+    Gaussian, where it folds and a little around, again and again with growing width. Raises TransformError where that
+    does not mend it.
     """
     before = 100 * float((field.jacobian_determinant().array <= 0).mean())
-    if before == 0:
-        return Unfolded(field, 0.0, 0.0, 0.0, 0.0)
-    sigma = float(field.grid.spacing.mean())
-    while sigma <= largest_sigma_mm:
-        current = field
-        for _ in range(4):
-            bad = current.jacobian_determinant().array < _SMALLEST_JACOBIAN
-            if not bad.any():
-                change = np.linalg.norm(current.vectors - field.vectors, axis=-1)
-                return Unfolded(current, sigma, before, float(np.sqrt((change**2).mean())), float(change.max()))
-            current = _smoothed_around(current, bad, sigma)
-        sigma *= 1.5
+    sigma, current = float(field.grid.spacing.mean()), field
+    used = 0.0
+    for _ in range(_SMOOTHINGS):
+        determinant = current.jacobian_determinant().array
+        if (determinant > 0).all():
+            change = np.linalg.norm(current.vectors - field.vectors, axis=-1)
+            return Unfolded(current, used, before, float(np.sqrt((change**2).mean())), float(change.max()))
+        current, used = _smoothed_around(current, determinant < _SMALLEST_JACOBIAN, sigma), sigma
+        sigma *= 1.1
     raise TransformError(
         "This field folds so much that smoothing does not mend it; its convention is probably another one."
     )
 
 
 def _smoothed_around(field: DisplacementField, bad: npt.NDArray[np.bool_], sigma_mm: float) -> DisplacementField:
-    smooth = bridge.vectors_from_sitk(_gauss(field.to_sitk(), sigma_mm))
-    mask = bridge.scalar_to_sitk(bad.astype(np.float32), field.grid)
-    near = np.clip(6 * bridge.scalar_from_sitk(_gauss(mask, 2 * sigma_mm)), 0, 1)
-    near = np.maximum(near, bad)[..., None].astype(np.float32)
-    return DisplacementField(field.vectors + near * (smooth - field.vectors), field.grid)
+    """Only the neighbourhood of the folds is looked at: they are few, and smoothing is what takes the time."""
+    reach = np.ceil(5 * sigma_mm / field.grid.spacing).astype(int) + 2
+    found = np.argwhere(bad)
+    low = np.maximum(found.min(axis=0) - reach, 0)
+    high = np.minimum(found.max(axis=0) + reach + 1, field.grid.shape)
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part = field.vectors[window]
+    grid = field.grid.window(low, (part.shape[0], part.shape[1], part.shape[2]))
+    smooth = bridge.vectors_from_sitk(_gauss(bridge.vectors_to_sitk(part, grid), sigma_mm))
+    mask = bridge.scalar_to_sitk(bad[window].astype(np.uint8), grid)
+    away = bridge.scalar_from_sitk(
+        sitk.SignedMaurerDistanceMap(mask, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    )
+    near = np.clip(1.6 - away / (1.5 * sigma_mm), 0, 1)[..., None].astype(np.float32)
+    vectors = field.vectors.copy()
+    vectors[window] = part + near * (smooth - part)
+    return DisplacementField(vectors, field.grid)
 
 
 def _gauss(image: sitk.Image, sigma_mm: float) -> sitk.Image:

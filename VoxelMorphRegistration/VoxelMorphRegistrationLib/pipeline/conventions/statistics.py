@@ -48,11 +48,12 @@ def roughness(vectors: npt.NDArray[Any]) -> float:
         thin = tuple(
             slice(None) if a == axis else slice(None, None, max(1, s // 24)) for a, s in enumerate(vectors.shape[:3])
         )
-        part = vectors[thin]
+        part = np.where(np.isfinite(vectors[thin]), vectors[thin], np.nan)
         step = np.abs(np.take(part, at + 1, axis).astype(np.float32) - np.take(part, at, axis))
         total, count = total + float(np.nanmean(step)), count + 1
     thin_all = tuple(slice(None, None, max(1, s // 24)) for s in vectors.shape[:3])
-    spread = float(np.nanmean(np.nanstd(vectors[thin_all].astype(np.float32), axis=(0, 1, 2))))
+    values = vectors[thin_all].astype(np.float32)
+    spread = float(np.nanmean(np.nanstd(np.where(np.isfinite(values), values, np.nan), axis=(0, 1, 2))))
     return total / count / spread if spread > 0 and count else 0.0
 
 

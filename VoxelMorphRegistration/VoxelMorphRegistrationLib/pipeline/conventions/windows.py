@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import arrangements, overlap
+from VoxelMorphRegistrationLib.pipeline.conventions.search import Level, Trial
 from VoxelMorphRegistrationLib.pipeline.conventions.statistics import Statistics
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
@@ -17,8 +18,8 @@ def placed(raw: RawField, stats: Statistics, fixed: Image, moving: Image | None)
     """The field with a geometry of its own where neither it nor a volume gives one that fits.
 
     Its size then differs from the volumes': the network was given a cropped or padded volume (to a multiple of 16).
-    The window is laid in the middle, as cropping and padding programs do; the sentences say so and what would settle
-    it. Fields that fit a volume come back as they are.
+    The window is laid in the middle, as cropping and padding programs do; the sentences (the first without its end) say
+    so and what would settle it. Fields that fit a volume come back as they are.
     """
     own = raw.grid if raw.grid is not None and overlap(raw.grid, fixed.grid) > 0.3 else None
     grids = [fixed.grid, *([moving.grid] if moving is not None else [])]
@@ -29,15 +30,43 @@ def placed(raw: RawField, stats: Statistics, fixed: Image, moving: Image | None)
     start = _middle(stats.space, fixed)
     window = fixed.grid.window(start, stats.space)
     space, whole = (" x ".join(map(str, shape)) for shape in (stats.space, fixed.grid.shape))
-    at = ", ".join(str(int(n)) for n in start)
     sentence = (
         f"Not accepted: the field ({space}) is smaller or larger than the fixed volume ({whole}), so the volume was "
-        f"cropped or padded for the network; its first voxel was laid on voxel ({at}), which is a guess."
+        "cropped or padded for the network; where it was is only a guess"
     )
     return replace(raw, grid=window), [
         sentence,
         "the file with its own geometry (NIfTI or NRRD), or the cropped volume itself as the fixed one",
     ]
+
+
+def refined(raw: RawField, trial: Trial, level: Level) -> RawField:
+    """The window moved to where the field aligns the volumes best: coordinate by coordinate, from there outwards.
+
+    ``trial`` is the likeliest convention at the window as it lies.
+    """
+    grid = raw.grid
+    if grid is None:
+        return raw
+
+    def score(shift: npt.NDArray[np.int_]) -> float:
+        linear = replace(trial.linear, lattice=grid.window(shift, grid.shape))
+        moved = Trial(trial.convention, 0.0, linear, trial.field)
+        return -float(level.errors(moved.displacements(level.points)).mean())
+
+    shift = np.zeros(3, int)
+    best = score(shift)
+    for step in (8, 4, 2, 1):
+        moving = True
+        while moving:
+            moving = False
+            for axis in range(3):
+                for sign in (-1, 1):
+                    tried = shift.copy()
+                    tried[axis] += sign * step
+                    if np.abs(tried[axis]) < grid.shape[axis] and (found := score(tried)) > best:
+                        shift, best, moving = tried, found, True
+    return replace(raw, grid=grid.window(shift, grid.shape))
 
 
 def _looks_cropped(space: tuple[int, ...], fixed: Grid) -> bool:
@@ -46,9 +75,4 @@ def _looks_cropped(space: tuple[int, ...], fixed: Grid) -> bool:
 
 
 def _middle(space: tuple[int, ...], fixed: Image) -> npt.NDArray[np.int_]:
-    """The window's first voxel: in the middle of the volume, moved where needed to hold all of its content."""
-    middle = (np.array(fixed.grid.shape) - np.array(space)) // 2
-    start, stop = fixed.content_window()
-    lowest, highest = stop - np.array(space), start
-    fits = lowest <= highest
-    return np.asarray(np.where(fits, np.clip(middle, lowest, highest), middle), int)
+    return np.asarray((np.array(fixed.grid.shape) - np.array(space)) // 2, int)
