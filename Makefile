@@ -13,6 +13,7 @@ demo: .venv/.demo
 
 test: .venv/.test
 	$(PY) -m pytest
+	$(PY) -m pytest -m tensorflow
 
 lint: .venv/.lint .venv/.test
 	$(BIN)/ruff check .

@@ -21,10 +21,13 @@ from VoxelMorphRegistrationLib.network.engines import available_engines, load_en
 from VoxelMorphRegistrationLib.network.engines.tensorflow_engine import import_voxelmorph, load_vxm_dense
 from VoxelMorphRegistrationLib.network.tensor import displacement_from_tensor
 
-pytestmark = pytest.mark.skipif(
-    not {"openvino", "tensorflow"} <= available_engines().keys(),
-    reason="needs both engines: Resources/requirements-openvino.txt and requirements-tensorflow.txt",
-)
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(
+        not {"openvino", "tensorflow"} <= available_engines().keys(),
+        reason="needs both engines: Resources/requirements-openvino.txt and requirements-tensorflow.txt",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

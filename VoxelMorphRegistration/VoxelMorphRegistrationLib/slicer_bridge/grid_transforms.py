@@ -56,20 +56,26 @@ def checked_grid_transform(field: DisplacementField, expected: Callable[[Floats]
 
     Random points in and around the grid must go where ``field.map_points`` takes them; where ``expected``
     is given, random voxel centres must also go where that takes them (the field is exact there, an
-    approximation between). Touches no node, so that any thread may call it. Raises TransformError where they
-    disagree by more than 1e-3 mm.
+    approximation between). The node through which it is written and mapped is in no scene and seen by nobody, so
+    that any thread may call this. Raises TransformError where they disagree by more than 1e-3 mm.
     """
+    import slicer
+
     transform = _empty_grid_transform(field.grid)
-    _displacements(transform.GetDisplacementGrid())[:] = field.vectors
-    transform.GetDisplacementGrid().Modified()
+    node = slicer.vtkMRMLGridTransformNode()
+    # From parent whatever the direction: Slicer before September 2026 gives no array of a to-parent node.
+    node.SetAndObserveTransformFromParent(transform)
+    slicer.util.arrayFromGridTransform(node)[:] = field.vectors.transpose(2, 1, 0, 3)
+    slicer.util.arrayFromGridTransformModified(node)
 
     random = np.random.default_rng(0)
     size = np.array(field.grid.shape)
     anywhere = field.grid.to_ras(random.uniform(-0.1 * size, 1.1 * size, (_CHECKED_POINTS, 3)))
     centres = field.grid.to_ras(random.integers(0, size, (_CHECKED_POINTS, 3)))
-    _check(_mapped(transform, anywhere), field.map_points(anywhere))
+    _check(map_points(node, anywhere), field.map_points(anywhere))
     if expected is not None:
-        _check(_mapped(transform, centres), expected(centres))
+        _check(map_points(node, centres), expected(centres))
+    node.SetAndObserveTransformFromParent(None)
     return transform
 
 
@@ -144,15 +150,10 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
 
 def map_points(node: Any, points_ras: npt.ArrayLike, direction: Direction = "resampling") -> Floats:
     """(n, 3) points through the node's transform from parent (resampling) or to parent (modeling)."""
-    transform = node.GetTransformFromParent() if direction == "resampling" else node.GetTransformToParent()
-    return _mapped(transform, points_ras)
-
-
-def _mapped(transform: Any, points_ras: npt.ArrayLike) -> Floats:
-    """(n, 3) points through a VTK transform."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+    transform = node.GetTransformFromParent() if direction == "resampling" else node.GetTransformToParent()
     points, mapped = vtk.vtkPoints(), vtk.vtkPoints()
     mapped.SetDataTypeToDouble()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(points_ras, np.float64), deep=True))
