@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
 from VoxelMorphRegistrationLib.progress import Progress
 
 _POLL_MILLISECONDS = 20
+_PATIENCE_SECONDS = 1.0  # with work that was asked to stop: it may wait for a server that does not answer
 
 
 class BackgroundTask:
@@ -33,6 +36,7 @@ class BackgroundTask:
         self._latest: tuple[str, float] | None = None
         self._error: RegistrationError | None = None
         self._cancelled = threading.Event()
+        self._patience_ends = math.inf
         self._thread = threading.Thread(target=self._run, name="VoxelMorph task", daemon=True)
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MILLISECONDS)
@@ -41,8 +45,9 @@ class BackgroundTask:
         self._timer.start()
 
     def cancel(self) -> None:
-        """Ask it to stop; ``on_end`` hears of it."""
+        """Ask it to stop; ``on_end`` hears of it within a second, even if the thread takes longer to tidy up."""
         self._cancelled.set()
+        self._patience_ends = time.monotonic() + _PATIENCE_SECONDS
 
     def abandon(self, seconds: float = 5.0) -> None:
         """Stop it and call nobody any more: the panel is going away. Gives it so long to tidy up."""
@@ -71,3 +76,6 @@ class BackgroundTask:
         if not self._thread.is_alive():
             self._timer.stop()
             self._on_end(self._error)
+        elif time.monotonic() > self._patience_ends:
+            self._timer.stop()
+            self._on_end(CancelledError())

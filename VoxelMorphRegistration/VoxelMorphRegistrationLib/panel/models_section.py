@@ -112,8 +112,9 @@ class ModelsSection:
         self.update()
 
     def _choose(self, name: str) -> None:
-        self.refresh()
+        self.refresh()  # it may be new
         self.select(name)
+        self.refresh()  # the former one may be gone
         self._chosen(name)
 
     def _on_chosen(self, index: int) -> None:

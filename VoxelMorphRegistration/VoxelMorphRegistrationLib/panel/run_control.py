@@ -72,6 +72,8 @@ class RunControl:
 
         def ended(error: RegistrationError | None) -> None:
             task, self._task = self._task, None
+            if error is None and then is not None and self._cancelling:
+                error = CancelledError()  # it came to its end before it heard of it: what follows must not begin
             self._end(error)
             if error is None and then is not None and task is not None:
                 then(task.result)

@@ -12,7 +12,7 @@ from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, 
 from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
+from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import (
     Outputs,
@@ -88,6 +88,8 @@ class RegistrationRun:
         """Stop; the process and its children end within a second. Returns at once."""
         self._cancelled = True
         self._job.cancel()
+        if not self._job.cancelled:  # its part was done already; no process is to be left all the same
+            close_shared_worker()
 
     def finish(self) -> tuple[RegistrationNodes, RegistrationResult]:
         """Write the result into the nodes. Raises what ended the registration, the scene as it was."""
