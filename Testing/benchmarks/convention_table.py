@@ -69,7 +69,8 @@ def table(outcomes: list[Outcome]) -> str:
         f"{right} of {len(outcomes)} cells ({100 * right / len(outcomes):.1f} %) have the right convention first; "
         f"{total['accepted, right']} were accepted and right, {total['ACCEPTED, WRONG']} accepted and wrong; of the "
         f"{len(asked)} asked, {sum(o.named for o in asked)} name what is ambiguous and what would settle it. Slowest "
-        f"diagnosis {slowest:.1f} s. Thresholds: margin {thresholds.MARGIN:g} and gain {thresholds.GAIN:g} standard errors."
+        f"diagnosis {slowest:.1f} s (machine shared). Thresholds: margin {thresholds.MARGIN:g} and gain "
+        f"{thresholds.GAIN:g} standard errors."
     )
     return "\n".join([BEGIN, "", summary, "", *lines, "", *by_pair, "", END])
 

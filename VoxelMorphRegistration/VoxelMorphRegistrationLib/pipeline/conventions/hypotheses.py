@@ -151,6 +151,7 @@ def hypotheses(raw: RawField, stats: Statistics, fixed: Grid, moving: Grid | Non
                 orders = [*WORLD_ORDERS, *(VOXEL_ORDERS if is_oblique(base) else [axes, (axes[2], axes[1], axes[0])])]
             for order in orders:
                 cost = place_cost + component_cost(order, unit, axes, base)
+                cost += 0.2 if unit == "mm" and raw.grid is None else 0.0  # files without geometry come from networks
                 for content in ("displacement", "positions"):
                     if content == "positions" and (stats.linear < 0.8 or (unit == "mm" and order[0][-1] in "ijk")):
                         continue

@@ -1,0 +1,153 @@
+"""Fields of other programs in a real MRML scene; the project's seed case reproduced, diagnosed and repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pipeline.conventions import cases
+from pipeline.conventions.matrix import RIGHT
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.slicer_bridge import field_import
+from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform, write_grid_transform
+from VoxelMorphRegistrationLib.slicer_bridge.volumes import volume_node_from_image
+from VoxelMorphRegistrationLib.spatial import DisplacementField
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs_an_engine():
+    pytest.importorskip("openvino", reason="the fields are made with the OpenVINO engine, which is not installed")
+
+
+def nodes(pair: cases.Case) -> tuple:
+    return volume_node_from_image(pair.fixed, name="fixed"), volume_node_from_image(pair.moving, name="moving")
+
+
+def result_of_another_registration(pair: cases.Case):
+    """A grid transform node with a field in it, as Elastix leaves one on the fixed volume's geometry."""
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Elastix result")
+    write_grid_transform(DisplacementField.zero(pair.fixed.grid), node)
+    return node
+
+
+def correlation(pair: cases.Case, field: DisplacementField) -> float:
+    inside = pair.fixed.array > pair.fixed.array.max() / 20
+    moved = field.warp(pair.moving, pair.fixed.grid).array
+    return float(np.corrcoef(pair.fixed.array[inside], moved[inside])[0, 1])
+
+
+def test_the_seed(scene, tmp_path):
+    """discourse.slicer.org/t/23705: ``b[:] = np.load('voxelmorph.npz')`` into the node of an Elastix result.
+
+    "the register volume looks terrible, I don't know why".
+    """
+    import slicer
+
+    pair = cases.case("vxm thick")
+    fixed, moving = nodes(pair)
+    tensor = cases.stored(pair, "VoxelMorph torch")[0][None]  # (1, 3, I, J, K)
+    np.savez(tmp_path / "voxelmorph.npz", tensor)
+    node = result_of_another_registration(pair)
+    moving.SetAndObserveTransformNodeID(node.GetID())
+
+    a = np.load(tmp_path / "voxelmorph.npz")["arr_0"]
+    b = slicer.util.arrayFromGridTransform(node)
+    b[:] = a.reshape(b.shape)
+    slicer.util.arrayFromGridTransformModified(node)
+
+    terrible, _ = read_grid_transform(node)
+    before = correlation(pair, DisplacementField.zero(pair.fixed.grid))
+    assert correlation(pair, terrible) < before + 0.02  # terrible indeed: 0.3 better is what the field can do
+
+    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    assert diagnosis.accepted, diagnosis.table()
+    assert not field_import.is_right(diagnosis)
+    found = {finding.code: finding.message for finding in diagnosis.findings}
+    assert "numpy.reshape" in found["reshaped"]
+    assert "in voxels and were used as mm" in found["units"]
+    assert "along the volume's axes" in found["directions"]
+
+    field_import.write_candidate(diagnosis, node=node, fixed=fixed, moving=moving)
+    repaired, direction = read_grid_transform(node)
+    assert direction == "resampling"
+    assert pair.error(repaired, pair.forward) < RIGHT
+    assert correlation(pair, repaired) > before + 0.15
+    assert field_import.is_right(field_import.diagnose_transform(node, fixed, moving))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_seed_with_its_axes_moved(scene, transposed):
+    """The tensor's components moved to the end, its axes left as they are or reversed as in the node's array."""
+    import slicer
+
+    pair = cases.case("vxm cube")  # else the assignment itself fails
+    fixed, moving = nodes(pair)
+    tensor = cases.stored(pair, "VoxelMorph torch")[0][None]
+    node = result_of_another_registration(pair)
+    b = slicer.util.arrayFromGridTransform(node)
+    b[:] = np.moveaxis(tensor[0], 0, -1).transpose(2, 1, 0, 3) if transposed else np.moveaxis(tensor[0], 0, -1)
+    slicer.util.arrayFromGridTransformModified(node)
+    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    assert diagnosis.accepted, diagnosis.table()
+    assert {"units", "directions"} <= {finding.code for finding in diagnosis.findings}
+    field_import.write_candidate(diagnosis, node=node)
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def test_a_right_transform_is_left_alone(scene):
+    pair = cases.case("vxm oblique")
+    fixed, moving = nodes(pair)
+    node = result_of_another_registration(pair)
+    write_grid_transform(pair.forward, node)
+    moving.SetAndObserveTransformNodeID(node.GetID())
+    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    assert field_import.is_right(diagnosis), diagnosis.table()
+
+
+def test_a_modeling_field_used_as_resampling(scene):
+    pair = cases.case("vxm oblique")
+    fixed, moving = nodes(pair)
+    node = result_of_another_registration(pair)
+    write_grid_transform(pair.backward, node)  # should have been "modeling"
+    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    assert diagnosis.accepted
+    assert "direction" in {finding.code for finding in diagnosis.findings}
+    field_import.write_candidate(diagnosis, node=node)
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def test_arrays_and_files_become_nodes(scene, tmp_path):
+    pair = cases.case("vxm oblique")
+    fixed, moving = nodes(pair)
+    array = cases.stored(pair, "LPS mm (ITK)")[0]
+    node, diagnosis = field_import.import_displacement_field(array, fixed, moving)
+    assert diagnosis.best.convention.components == ("L", "P", "S")
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+    np.save(tmp_path / "flow.npy", array)
+    node, _ = field_import.import_displacement_field(tmp_path / "flow.npy", fixed, moving, node)
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def test_tensors_of_tensorflow(scene):
+    tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    pair = cases.case("vxm oblique")
+    fixed, moving = nodes(pair)
+    tensor = tensorflow.constant(cases.stored(pair, "VoxelMorph TF")[0][None])
+    node, _ = field_import.import_displacement_field(tensor, fixed, moving)
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def test_what_is_not_understood_is_asked_and_the_scene_stays(scene):
+    import slicer
+
+    pair = cases.case("vxm oblique")
+    fixed, _ = nodes(pair)
+    array = cases.stored(pair, "VoxelMorph TF")[0]
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(InputError, match=r"Not accepted: .* What would settle it: the moving volume\."):
+        field_import.import_displacement_field(array, fixed)
+    assert slicer.mrmlScene.GetNumberOfNodes() == count
+    given = {"units": "voxel", "components": ("i", "j", "k")}
+    node, _ = field_import.import_displacement_field(array, fixed, given=given)
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
