@@ -24,6 +24,9 @@ lint: .venv/.lint .venv/.test
 bench: .venv/.test .venv-bench/.bench
 	$(PY) Testing/benchmarks/compare_with_peers.py --peer-python .venv-bench/bin/python --output bench-output
 
+screenshots: .venv/.test
+	$(PY) Testing/screenshots.py
+
 clean:
 	rm -rf .venv .venv-bench demo-output bench-output
 

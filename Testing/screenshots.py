@@ -92,7 +92,7 @@ class _Pictures:
         self._views("views-after", moved)
         self._moving.SetAndObserveTransformNodeID(transform.GetID())
         picture.render(self._output / "demo.png", self._fixed, self._moving, moved, transform, self._mask)
-        self._smaller("demo")
+        self._smaller("demo", 1200)
         self._widget.cleanup()
         for png in sorted(self._output.glob("*.png")):
             print(f"{png.name:24s}{png.stat().st_size / 1000:8.0f} kB")
@@ -118,9 +118,10 @@ class _Pictures:
         from host import slice_views
 
         slice_views.grab_views(self._output / f"{name}.png", self._fixed, foreground, 0.5, (320, 320))
-        self._caption(name)
+        when = name.partition("-")[2]
+        self._caption(name, f"Fixed and moving volume, 50 % each, {when} registration. ")
 
-    def _caption(self, name: str) -> None:
+    def _caption(self, name: str, shown: str = "") -> None:
         from PIL import Image, ImageChops, ImageDraw, ImageFont
 
         path = self._output / f"{name}.png"
@@ -130,16 +131,21 @@ class _Pictures:
         picture = picture.crop((0, 0, picture.width, min(picture.height, lowest + 12)))
         whole = Image.new("RGB", (picture.width, picture.height + 20), "white")
         whole.paste(picture)
-        ImageDraw.Draw(whole).text((6, picture.height + 3), CAPTION, fill="gray", font=ImageFont.load_default(12))
+        ImageDraw.Draw(whole).text(
+            (6, picture.height + 3), shown + CAPTION, fill="gray", font=ImageFont.load_default(12)
+        )
         whole.save(path)
         self._smaller(name)
 
-    def _smaller(self, name: str) -> None:
-        """Few colours: what the slice views show is grey."""
+    def _smaller(self, name: str, width: int | None = None) -> None:
+        """Few colours, because what the slice views show is grey, and if asked for fewer pixels."""
         from PIL import Image
 
         path = self._output / f"{name}.png"
-        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture = Image.open(path).convert("RGB")
+        if width is not None:
+            picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+        picture.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
             "38(8):1788-1800, 2019. Dalca AV, Balakrishnan G, Guttag J, Sabuncu MR. Unsupervised learning of "
             "probabilistic diffeomorphic registration for images and surfaces. Medical Image Analysis 57:226-236, 2019."
         )
+        slicer.app.connect("startupCompleted()", self.registerSampleData)
+
+    def registerSampleData(self) -> None:
+        """Only now are all modules loaded, the Sample Data module, too."""
+        from VoxelMorphRegistrationLib.slicer_bridge.sample_data import register_sample_data
+
+        register_sample_data(self.parent.title, self.resourcePath("Icons/VoxelMorphRegistration.png"))
 
 
 #

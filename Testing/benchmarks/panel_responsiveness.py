@@ -103,7 +103,7 @@ def measure(arguments: argparse.Namespace, cache: Path) -> None:
     panel, ui = widget.panel, widget.panel.ui
     fixed, moving = volumes(arguments.volumes)
     parameters = widget.logic.getParameterNode()
-    parameters.resolution = arguments.resolution
+    parameters.resolution = type(parameters.resolution)(arguments.resolution)
     if model is not None:
         parameters.model = model
     gaps = Gaps(lambda: ui.statusLabel.text or "idle")
