@@ -104,39 +104,39 @@ def _sitk_image(vectors: np.ndarray, grid: Grid) -> sitk.Image:
     return image
 
 
-def _itk(field: DisplacementField, path: Path) -> None:
+def _itk(field: DisplacementField, moving: Grid, path: Path) -> None:
     sitk.WriteImage(_sitk_image(field.vectors * np.array([-1, -1, 1], np.float32), field.grid), path)
 
 
-def _itk_transform(field: DisplacementField, path: Path) -> None:
+def _itk_transform(field: DisplacementField, moving: Grid, path: Path) -> None:
     image = _sitk_image(field.vectors * np.array([-1, -1, 1], np.float32), field.grid)
     sitk.WriteTransform(sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64)), path)
 
 
-def _itk_composite(field: DisplacementField, path: Path) -> None:
+def _itk_composite(field: DisplacementField, moving: Grid, path: Path) -> None:
     image = _sitk_image(field.vectors * np.array([-1, -1, 1], np.float32), field.grid)
     shift = sitk.TranslationTransform(3, (0.0, 0.0, 0.0))
     warp = sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
     sitk.WriteTransform(sitk.CompositeTransform([shift, warp]), path)
 
 
-def _slicer_nrrd(field: DisplacementField, path: Path) -> None:
+def _slicer_nrrd(field: DisplacementField, moving: Grid, path: Path) -> None:
     image = _sitk_image(field.vectors * np.array([-1, -1, 1], np.float32), field.grid)
     image.SetMetaData("displacement field type", "resampling")
     image.SetMetaData("intent_code", "1006")
     sitk.WriteImage(image, path)
 
 
-def _nifti_1006(field: DisplacementField, path: Path) -> None:
+def _nifti_1006(field: DisplacementField, moving: Grid, path: Path) -> None:
     _nifti(1006, five=True)(np.ascontiguousarray(field.vectors), field.grid, path)
 
 
-def _surfa(kind: int) -> Callable[[DisplacementField, Path], None]:
-    def write(field: DisplacementField, path: Path) -> None:
+def _surfa(kind: int) -> Callable[[DisplacementField, Grid, Path], None]:
+    def write(field: DisplacementField, moving: Grid, path: Path) -> None:
         index = np.stack(np.meshgrid(*[np.arange(n) for n in field.grid.shape], indexing="ij"), -1)
         ras = field.grid.to_ras(index)
         position = ras + field.vectors
-        numbers = [field.grid.to_ijk(position), field.grid.to_ijk(position) - index, position, field.vectors][kind]
+        numbers = [moving.to_ijk(position), moving.to_ijk(position) - index, position, field.vectors][kind]
         buffer = io.BytesIO()
         image = nibabel.MGHImage(np.asarray(numbers, np.float32), np.array(field.grid.ijk_to_ras))
         image.to_file_map({"image": nibabel.FileHolder(fileobj=buffer)})
@@ -150,7 +150,7 @@ def _surfa(kind: int) -> Callable[[DisplacementField, Path], None]:
 
 
 # These say what their numbers mean, surely or by custom; they take the forward field.
-SPEAKING: dict[str, tuple[str, Callable[[DisplacementField, Path], None]]] = {
+SPEAKING: dict[str, tuple[str, Callable[[DisplacementField, Grid, Path], None]]] = {
     "NIfTI intent 1006": (".nii.gz", _nifti_1006),
     "ITK NIfTI (intent 1007)": (".nii.gz", _itk),
     "NRRD of Slicer": (".nrrd", _slicer_nrrd),

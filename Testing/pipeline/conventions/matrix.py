@@ -61,7 +61,7 @@ def file_cell(pair: str, container: str) -> Outcome:
     suffix, write = containers.SPEAKING[container]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"warp{suffix}"
-        write(case.forward, path)
+        write(case.forward, case.moving.grid, path)
         return _outcome(pair, "as the format says", container, read_raw_field(path), case.forward)
 
 

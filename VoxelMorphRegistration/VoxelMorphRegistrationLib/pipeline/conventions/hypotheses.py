@@ -87,7 +87,7 @@ def component_cost(components: Letters, units: Units, axes: Letters, grid: Grid)
     if units == "mm" and components[0] in "RLAPSI":
         return {("L", "P", "S"): 0.0, ("R", "A", "S"): 0.0}.get(components, 2.0)
     extra = 0.3 if units in ("mm", "full voxel") else 0.0
-    usual = {axes: 0.0, ("i", "j", "k"): 0.3, backwards: 0.5, ("k", "j", "i"): 0.5}
+    usual = {("k", "j", "i"): 0.5, backwards: 0.5, ("i", "j", "k"): 0.3, axes: 0.0}  # the last of the same counts
     if units == "normalised":
         usual |= {backwards: 0.1, axes: 0.4}
     if components in usual:
