@@ -175,6 +175,10 @@ class Parameter:
         for validator in self.validators:
             validator.validate(value)
         if self.node_classes:
+            if value is None and len(self.node_classes) > 1 and type(None) not in typing.get_args(self.kind):
+                raise TypeError(
+                    f"Unable to write value 'None' of type '{type(None)}': {self.name} needs Union[..., None]"
+                )
             if value is not None and not isinstance(value, tuple(self.node_classes)):
                 raise TypeError(f"{self.name} must be a {self.hint}, is {type(value)}")
         elif value is None:

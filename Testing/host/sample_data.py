@@ -66,7 +66,9 @@ class SampleDataLogic:
         )
         if len(source.uris) != len(source.fileNames) and customDownloader is None:
             raise ValueError(f"{sampleName}: as many uris as fileNames are needed.")
-        slicer.modules.sampleDataSources.setdefault(category, []).append(source)
+        registered = slicer.modules.sampleDataSources.setdefault(category, [])
+        if source not in registered:  # once is enough, as in Slicer
+            registered.append(source)
 
 
 def install() -> None:

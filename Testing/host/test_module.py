@@ -243,3 +243,23 @@ def test_slicers_own_python_is_used_where_it_is_given(host):
         inspect.getsourcefile(host.slicer.ScriptedLoadableModule.ScriptedLoadableModuleWidget),
     }
     assert all(file.startswith(sources) if sources else "/Testing/host/" in file for file in files)
+
+
+def test_a_union_of_nodes_takes_no_node_only_where_it_says_so(host):
+    """Slicer's own wrapper refuses it when the parameter node is made, so that the panel never opens."""
+    from typing import Union
+
+    wrapper, classes = host.slicer.parameterNodeWrapper.parameterNodeWrapper, host.slicer
+
+    class Strict:
+        __annotations__ = {"node": Union[classes.vtkMRMLTransformNode, classes.vtkMRMLModelNode]}  # noqa: UP007
+
+    class Lenient:
+        __annotations__ = {
+            "node": Union[classes.vtkMRMLTransformNode, classes.vtkMRMLModelNode, None]  # noqa: UP007
+        }
+
+    node = host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    with pytest.raises(TypeError, match="Unable to write value 'None'"):
+        wrapper(Strict)(node)
+    assert wrapper(Lenient)(host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")).node is None

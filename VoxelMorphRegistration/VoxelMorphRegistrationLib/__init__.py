@@ -2,9 +2,10 @@
 
 Rooms, each of which may use only those below it (``make lint`` checks it):
 
-- ``slicer_bridge``: MRML nodes to and from library objects; the only room that knows Slicer.
-- ``pipeline``: ``register()`` and the command line.
-- ``network``: model cards, weights, intensities, engines. ``files``: volumes and transforms on disk.
+- ``panel``: what the module's buttons and lists do. ``slicer_bridge``: MRML nodes to and from library objects.
+  No other room knows Slicer.
+- ``pipeline``: ``register()``, alone or in a background process, and the command line.
+- ``network``: model cards, weights, intensities, engines and their packages. ``files``: volumes and transforms on disk.
 - ``spatial``: grids, images and displacement fields.
 
 One convention inside: arrays are indexed ``[i, j, k]``, positions and displacements are RAS mm, and a

@@ -39,7 +39,9 @@ def run(program: str, command: str, folder: Path, *rest: str) -> None:
     script = HERE / f"with_{program}.py"
     arguments = [str(PYTHON), str(script), command, str(folder / "fixed.nii"), str(folder / "moving.nii"), *rest]
     environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "2"}
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(
+        arguments, check=False, capture_output=True, text=True, timeout=300, env=environment, cwd=folder
+    )
     if "ModuleNotFoundError" in done.stderr:
         pytest.skip(f"{program} is not installed in {PYTHON}")
     assert done.returncode == 0, done.stderr[-2000:]

@@ -64,9 +64,7 @@ def displacement_from_tensor(
         field = np.array(vectors, np.float32, order="C")  # a copy: the caller's tensor stays its own
     if not np.isfinite(field).all():
         count = int((~np.isfinite(field)).any(axis=-1).sum())
-        raise InputError(
-            f"The tensor holds NaN or infinite values in {count} voxels; no transform can be made of it."
-        )
+        raise InputError(f"The tensor holds NaN or infinite values in {count} voxels; no transform can be made of it.")
     if kind == "velocity":
         field = integrate(field, integration_steps)
     return upsample(field, grid_shape)

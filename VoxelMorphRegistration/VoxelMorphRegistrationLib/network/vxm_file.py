@@ -169,9 +169,7 @@ def _assemble(name: str, config: dict[str, Any], layers: dict[str, dict[str, NDA
     model = VxmDenseModel(
         encoder=tuple(convolutions("enc", level) for level in range(levels)),
         decoder=tuple(convolutions("dec", level) for level in reversed(range(levels))),
-        final=tuple(
-            take(rf"dec_final_conv_{n}") for n in range(len(decoder_features) - len(encoder_features))
-        ),
+        final=tuple(take(rf"dec_final_conv_{n}") for n in range(len(decoder_features) - len(encoder_features))),
         flow=take("flow"),
         upsamplings=upsamplings,
         svf_resolution=svf,
@@ -224,8 +222,7 @@ class _LayerReader:
         kernel, bias = (np.asarray(found[0][part], np.float32) for part in ("kernel", "bias"))
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise ModelError(
-                f"{self._file_name} holds weights that are not finite in its layer {ending}; "
-                f"{_DOWNLOAD_AGAIN}."
+                f"{self._file_name} holds weights that are not finite in its layer {ending}; {_DOWNLOAD_AGAIN}."
             )
         return Convolution(kernel, bias)
 

@@ -49,9 +49,7 @@ def verify(path: Path, sha256: str) -> None:
         )
 
 
-def download(
-    url: str, destination: Path, *, sha256: str, size: int = 0, progress: Progress | None = None
-) -> None:
+def download(url: str, destination: Path, *, sha256: str, size: int = 0, progress: Progress | None = None) -> None:
     """Download ``url`` to ``destination``; afterwards the file is there and has the SHA-256 ``sha256``.
 
     ``size`` (bytes) is used for progress only where the server does not say. A file that another process
@@ -132,9 +130,7 @@ def _fetch(url: str, part: Path, size: int, progress: Progress) -> None:
         raise _Interrupted(f"the connection ended after {done} of {total} bytes")
 
 
-def _copy(
-    response: http.client.HTTPResponse, file: IO[bytes], start: int, total: int, progress: Progress
-) -> int:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], start: int, total: int, progress: Progress) -> int:
     copied = 0
     while True:
         try:
@@ -178,7 +174,6 @@ def _disk_reason(error: OSError, destination: Path) -> str:
         return f"the disk of the folder {destination.parent} is full; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
-            f"the folder {destination.parent} cannot be written to; "
-            "set VOXELMORPH_REGISTRATION_CACHE to another folder"
+            f"the folder {destination.parent} cannot be written to; set VOXELMORPH_REGISTRATION_CACHE to another folder"
         )
     return f"the folder {destination.parent} cannot be used ({error.strerror or error})"

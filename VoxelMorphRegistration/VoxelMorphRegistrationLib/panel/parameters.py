@@ -11,10 +11,11 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 
-# parameterNodeWrapper reads these types when the class is made, so they are not strings and not "X | Y".
-GridTransform = Union[slicer.vtkMRMLGridTransformNode, slicer.vtkMRMLTransformNode]  # noqa: UP007
-LinearTransform = Union[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLTransformNode]  # noqa: UP007
-Mask = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode]  # noqa: UP007
+# parameterNodeWrapper reads these types when the class is made, so they are not strings and not "X | Y"; of several
+# classes it takes "no node" only where None is one of them.
+GridTransform = Union[slicer.vtkMRMLGridTransformNode, slicer.vtkMRMLTransformNode, None]  # noqa: UP007
+LinearTransform = Union[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLTransformNode, None]  # noqa: UP007
+Mask = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
 
 
 class _Choice(Enum):

@@ -24,8 +24,7 @@ Shape = tuple[int, int, int]
 
 NAME = "tensorflow"
 HOW_TO_INSTALL = (
-    "install voxelmorph 0.2, neurite 0.2, TensorFlow and tf-keras as "
-    "Resources/requirements-tensorflow.txt describes"
+    "install voxelmorph 0.2, neurite 0.2, TensorFlow and tf-keras as Resources/requirements-tensorflow.txt describes"
 )
 
 
@@ -150,9 +149,7 @@ def import_voxelmorph(threads: int | None = None) -> ModuleType:
     except ImportError as error:
         raise EngineError(f"The TensorFlow engine cannot be loaded ({error}); {HOW_TO_INSTALL}.") from error
     if not hasattr(getattr(voxelmorph, "networks", None), "VxmDense"):
-        raise EngineError(
-            f"voxelmorph {_version('voxelmorph')} is installed, which has no VxmDense; {HOW_TO_INSTALL}."
-        )
+        raise EngineError(f"voxelmorph {_version('voxelmorph')} is installed, which has no VxmDense; {HOW_TO_INSTALL}.")
     tf.get_logger().setLevel("ERROR")
     if threads is not None:
         with suppress(RuntimeError):  # already running: the number of threads stays what it is
