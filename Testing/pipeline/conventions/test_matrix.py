@@ -29,7 +29,11 @@ def test_every_convention_is_found_and_accepted(number):
     assert outcome.seconds < 60  # on a loaded machine; the table has the real ones
 
 
-@pytest.mark.parametrize("container", containers.SPEAKING)
+@pytest.mark.parametrize(
+    "container",
+    ["NIfTI intent 1006", "ITK NIfTI (intent 1007)", "NRRD of Slicer", "MetaImage (elastix)", "ITK composite .h5",
+     "surfa abs_crs", "surfa disp_ras"],
+)  # fmt: skip
 def test_every_container_that_says_what_it_holds(container):
     outcome = file_cell("vxm oblique", container)
     assert outcome.kind == "accepted, right", outcome

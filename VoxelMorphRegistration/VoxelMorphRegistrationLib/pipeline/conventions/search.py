@@ -25,6 +25,7 @@ from VoxelMorphRegistrationLib.spatial.grid import Floats
 _BLOCKS = 7  # along the longest side of the content
 _FIELD_VOXELS = 64  # along each axis of a field
 _INVERSION_STEPS = 6
+_INVERTED = 0.02  # of a voxel, rms: what is left when an inversion is good enough to be judged
 _INTEGRATION_STEPS = 6
 
 
@@ -137,6 +138,8 @@ class Trial:
             better = (left**2).sum(axis=1) < (rest**2).sum(axis=1)
             at, rest = np.where(better[:, None], tried, at), np.where(better[:, None], left, rest)
             scale = np.where(better, 1.0, 0.4 * scale)
+            if float((rest**2).sum(axis=1).mean()) < (_INVERTED * step) ** 2:
+                break
         return at - points
 
     def _start(self, points: Floats) -> Floats:
