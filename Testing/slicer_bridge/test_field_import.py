@@ -129,6 +129,7 @@ def test_arrays_and_files_become_nodes(scene, tmp_path):
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
 
 
+@pytest.mark.tensorflow
 def test_tensors_of_tensorflow(scene):
     tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     pair = cases.case("vxm oblique")
