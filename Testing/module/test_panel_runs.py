@@ -41,6 +41,8 @@ def test_all_outputs_are_written_and_shown(panel, host):
     """Twice in a row: the second time the engine is warm and the moving volume lies where it lay."""
     panel.choose_inputs()
     nodes = {w: panel.new_output(w) for w in ("outputTransform", "outputInverseTransform", "outputVolume")}
+    panel.moving.GetDisplayNode().AutoWindowLevelOff()
+    panel.moving.GetDisplayNode().SetWindowLevel(321, 123)
     panel.apply()
     assert panel.ui.applyButton.text == "Cancel"
     assert panel.ui.progressBar.visible
@@ -63,6 +65,9 @@ def test_all_outputs_are_written_and_shown(panel, host):
     assert np.linalg.norm(np.array(inverse.TransformPoint(there)) - (5, 10, -3)) < 0.5
 
     assert shown(host) == (panel.fixed.GetID(), nodes["outputVolume"].GetID(), 0.5)
+    display = nodes["outputVolume"].GetDisplayNode()
+    assert (display.GetWindow(), display.GetLevel()) == (321, 123)
+    display.SetWindowLevel(400, 150)  # which the second run keeps
     assert panel.moving.GetParentTransformNode() is None
     before, after = (np.corrcoef(world_voxels(panel.fixed).ravel(), world_voxels(n).ravel())[0, 1]
                      for n in (panel.moving, nodes["outputVolume"]))  # fmt: skip
@@ -73,6 +78,7 @@ def test_all_outputs_are_written_and_shown(panel, host):
     panel.run()
     assert process in {child.pid for child in children()}
     assert np.array_equal(world_voxels(nodes["outputVolume"]), first)
+    assert (display.GetWindow(), display.GetLevel()) == (400, 150)
     assert panel.log.count("Starting the background process") == 1
 
 

@@ -179,7 +179,7 @@ def write_result(
     if outputs.backward is not None:  # it moves the fixed volume: the roles are swapped
         set_grid_transform(outputs.backward, nodes.inverse_transform, direction, moving=fixed, fixed=moving)
     if nodes.volume is not None:
-        set_volume(nodes.volume, outputs.voxels, result.moved.grid)
+        set_volume(nodes.volume, outputs.voxels, result.moved.grid, like=moving)
     return nodes
 
 

@@ -63,19 +63,37 @@ def volume_node_from_image(image: Image, node: Any = None, name: str | None = No
     return node
 
 
-def set_volume(node: Any, voxels: Any, grid: Grid) -> None:
-    """Give a scalar volume node these voxels, a vtkImageData, on this grid in world space; it gets a display node."""
+def set_volume(node: Any, voxels: Any, grid: Grid, *, like: Any = None) -> None:
+    """Give a scalar volume node these voxels, a vtkImageData, on this grid in world space; it gets a display node.
+
+    It is shown with the window, level and colors of the volume node ``like``, unless the user has chosen others for it
+    before. Without ``like``, Slicer looks for a window itself, which takes longer than all the rest.
+    """
     import slicer
 
     modifying = node.StartModify()
     try:
         node.SetAndObserveTransformNodeID(None)
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.array(grid.ijk_to_ras)))
+        _show_like(node, like)
         node.SetAndObserveImageData(voxels)
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
     finally:
         node.EndModify(modifying)
+
+
+def _show_like(node: Any, like: Any) -> None:
+    model = like.GetDisplayNode() if like is not None else None
+    if model is None:
+        return
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetAndObserveColorNodeID(model.GetColorNodeID())
+    display = node.GetDisplayNode()
+    if display.GetAutoWindowLevel():
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(model.GetWindow(), model.GetLevel())
 
 
 def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any = None) -> Grid:
