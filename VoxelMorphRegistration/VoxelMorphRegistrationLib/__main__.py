@@ -2,6 +2,6 @@
 
 import sys
 
-from VoxelMorphRegistrationLib.pipeline.command_line import main
+from VoxelMorphRegistrationLib.commands.main import main
 
 sys.exit(main())

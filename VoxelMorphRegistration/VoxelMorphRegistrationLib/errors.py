@@ -15,6 +15,10 @@ class FileError(RegistrationError, OSError):
     """A file that cannot be found, read or written."""
 
 
+class OutputError(FileError):
+    """A file that cannot be written, or not in this format."""
+
+
 class ModelError(RegistrationError):
     """A model that is unknown, damaged, of the wrong kind, or cannot be downloaded."""
 

@@ -15,12 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from VoxelMorphRegistrationLib.errors import FileError, RegistrationError
-
-
-class OutputError(FileError):
-    """A file that cannot be written, or not in this format."""
-
+from VoxelMorphRegistrationLib.errors import OutputError, RegistrationError
 
 _PROBE_BYTES = 64 * 1024
 

@@ -20,13 +20,13 @@ import pytest
 import SimpleITK as sitk
 from shared_data import SHARED_DATA, shared
 from VoxelMorphRegistrationLib import __version__
+from VoxelMorphRegistrationLib.commands import exit_codes
+from VoxelMorphRegistrationLib.commands.main import main
 from VoxelMorphRegistrationLib.files.transforms import read_affine, read_field
 from VoxelMorphRegistrationLib.files.volumes import read_labels, read_volume, write_volume
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 from VoxelMorphRegistrationLib.network.engines import available_engines
 from VoxelMorphRegistrationLib.network.weights import file_sha256
-from VoxelMorphRegistrationLib.pipeline import command_line
-from VoxelMorphRegistrationLib.pipeline.command_line import main
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
 from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS
 
@@ -251,7 +251,7 @@ class TestMessages:
 class TestLightness:
     def test_help_imports_nothing_heavy(self):
         code = (
-            "import sys\nfrom VoxelMorphRegistrationLib.pipeline.command_line import _parser\n_parser()\n"
+            "import sys\nfrom VoxelMorphRegistrationLib.commands.main import _parser\n_parser()\n"
             "print(sorted({'numpy', 'SimpleITK', 'openvino', 'tensorflow', 'h5py', 'nibabel'} & set(sys.modules)))"
         )
         done = subprocess.run(
@@ -264,7 +264,7 @@ class TestLightness:
             pytest.skip("OpenVINO is not installed here")
         arguments = ["register", *pair(), "--engine", "openvino", "--resolution", "quarter", "--pre-align", "none"]
         code = (
-            "import sys\nfrom VoxelMorphRegistrationLib.pipeline.command_line import main\n"
+            "import sys\nfrom VoxelMorphRegistrationLib.commands.main import main\n"
             f"assert main({[*arguments, '--quiet', '--transform', str(tmp_path / 't.h5')]!r}) == 0\n"
             "print(sorted({'tensorflow', 'slicer', 'vtk'} & set(sys.modules)))"
         )
@@ -425,7 +425,7 @@ class TestRefusals:
                 process.send_signal(stop)
                 break
         out, err = process.communicate(timeout=60)
-        assert process.returncode == command_line.CANCELLED
+        assert process.returncode == exit_codes.CANCELLED
         assert out == ""
         assert err.splitlines()[-1] == "voxelmorph-registration: Cancelled; nothing was written."
         assert [p.name for p in tmp_path.iterdir()] == ["t.nrrd"]

@@ -1,4 +1,4 @@
-"""The options of ``import-field`` and ``diagnose``; nothing heavy is imported for them."""
+"""The options of ``import-field`` and ``diagnose``."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    from VoxelMorphRegistrationLib.pipeline import import_field_command
+    from VoxelMorphRegistrationLib.commands import import_field_command
 
     import_field_command.run_import(arguments, sys.stdout)
 
 
 def _diagnose(arguments: argparse.Namespace) -> None:
-    from VoxelMorphRegistrationLib.pipeline import import_field_command
+    from VoxelMorphRegistrationLib.commands import import_field_command
 
     import_field_command.run_diagnose(arguments, sys.stdout)

@@ -18,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib import __version__
+from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.output import all_or_nothing, check_output
 from VoxelMorphRegistrationLib.files.transforms import AFFINE_SUFFIXES, FIELD_WRITERS, write_affine, write_field
@@ -29,7 +30,6 @@ from VoxelMorphRegistrationLib.files.volumes import (
     write_volume,
 )
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult, register
-from VoxelMorphRegistrationLib.pipeline.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
 

@@ -10,11 +10,11 @@ import pytest
 import SimpleITK as sitk
 from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
+from VoxelMorphRegistrationLib.commands.main import main
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.fields import read_raw_field
 from VoxelMorphRegistrationLib.files.transforms import read_affine
 from VoxelMorphRegistrationLib.files.volumes import read_volume, write_volume
-from VoxelMorphRegistrationLib.pipeline.command_line import main
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import identify
 from VoxelMorphRegistrationLib.pipeline.conventions.writing import SUFFIXES, write_as, write_with_sidecar

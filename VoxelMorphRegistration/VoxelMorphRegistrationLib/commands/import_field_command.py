@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import SimpleITK as sitk
 
+from VoxelMorphRegistrationLib.commands.import_field_options import CHOICES
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.fields import read_raw_field
 from VoxelMorphRegistrationLib.files.output import check_output
@@ -22,7 +23,6 @@ from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Diagnosis, identify
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.conventions.writing import SUFFIXES, write_with_sidecar
-from VoxelMorphRegistrationLib.pipeline.import_field_options import CHOICES
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Image
 
 

@@ -1,0 +1,194 @@
+"""The module's logic, for the Python console and for scripts: what the module can do with nodes of a scene.
+
+Nothing is computed here: a method hands its arguments, by the library's names, to `slicer_bridge`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+if TYPE_CHECKING:
+    from VoxelMorphRegistrationLib.network.tensor import AxisOrder, Layout
+    from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+    from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import Direction
+    from VoxelMorphRegistrationLib.slicer_bridge.registration import FieldKind, OutputGrid, RegistrationNodes
+    from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+    from VoxelMorphRegistrationLib.spatial.pre_alignment import Kind
+
+
+@dataclass(frozen=True)
+class RegistrationOutcome:
+    """What `VoxelMorphRegistrationLogic.process` returns: the nodes it wrote, None where not asked for, and the result.
+
+    `result` has the similarity before and after, the share of folded voxels, warnings, times and the
+    deformation.
+    """
+
+    outputTransform: Any
+    outputAffineTransform: Any
+    outputInverseTransform: Any
+    outputVolume: Any
+    result: RegistrationResult
+
+    def summary(self) -> str:
+        """One line for the status bar."""
+        return self.result.summary()
+
+
+class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[misc]  # slicer has no types
+    """Registers volume nodes; usable from any script, without the module's panel.
+
+    Whatever goes wrong is raised as a RegistrationError, whose text is meant for the user, and leaves the
+    scene as it was. Positions are the world's: parent transforms of the inputs are taken into account,
+    output nodes have none.
+    """
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> Any:
+        """The panel's choices, which are saved with the scene."""
+        from VoxelMorphRegistrationLib.panel.parameters import RegistrationParameters
+
+        return RegistrationParameters(super().getParameterNode())  # type: ignore[call-arg]  # made by a wrapper
+
+    def process(
+        self,
+        fixedVolume: Any,
+        movingVolume: Any,
+        outputTransform: Any = None,
+        outputInverseTransform: Any = None,
+        outputVolume: Any = None,
+        *,
+        outputAffineTransform: Any = None,
+        model: str = "voxelmorph-brain-t1",
+        engine: str = "auto",
+        preAlignment: Kind = "affine",
+        resolution: str = "full",
+        intensity: str = "card",
+        outputGrid: OutputGrid = "full",
+        direction: Direction = "resampling",
+        fixedMask: Any = None,
+        movingMask: Any = None,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> RegistrationOutcome:
+        """Register the moving volume to the fixed volume.
+
+        :param fixedVolume: scalar volume node that stays where it is.
+        :param movingVolume: scalar volume node that is to lie on it.
+        :param outputTransform: any transform node. The moving volume, put under it, lies on the fixed volume.
+          A new grid transform node is made if no output is given at all.
+        :param outputInverseTransform: transform node that moves the fixed volume onto the moving one: the
+          network's own inverse, better than Slicer's numerical inversion.
+        :param outputVolume: scalar volume node for the moving volume resampled to the voxels of the fixed
+          one.
+        :param outputAffineTransform: transform node that takes the affine pre-alignment, apart from the
+          field. It is put under `outputTransform`, and the moving volume goes under it.
+        :param model: a model's name in the catalogue, or the path of a VoxelMorph `.h5` file.
+        :param engine: "auto", "openvino" or "tensorflow".
+        :param preAlignment: "none", "centre", "rigid" or "affine".
+        :param resolution: resolution at which the network runs: "full", "half" or "quarter".
+        :param intensity: "card" to prepare the intensities as the model's card says, or "none".
+        :param outputGrid: "full" for fields on the volume's voxels, "network" for the network's coarser
+          ones, which take an eighth of the memory.
+        :param direction: "resampling" stores the transform from parent, on the fixed volume's geometry,
+          exact for images; "modeling" to parent, on the moving volume's geometry, exact for points and
+          models. Slicer inverts either where it needs the other.
+        :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
+        :param movingMask: the same for the moving volume.
+        :param progressCallback: called with a text and the part done, 0 to 1.
+        :param isCancelled: asked between steps; a true value ends with a CancelledError.
+        :raises RegistrationError: with a sentence for the user; nothing is left behind then.
+        """
+        from VoxelMorphRegistrationLib.progress import Progress
+        from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
+        from VoxelMorphRegistrationLib.slicer_bridge.running import register_nodes
+
+        nodes = RegistrationNodes(
+            fixedVolume, movingVolume, fixedMask, movingMask,
+            transform=outputTransform,
+            affine_transform=outputAffineTransform,
+            inverse_transform=outputInverseTransform,
+            volume=outputVolume,
+            direction=direction,
+            output_grid=outputGrid,
+        )  # fmt: skip
+        options = self.options(nodes, model, engine, preAlignment, resolution, intensity)
+        callbacks: dict[str, Any] = {"report": progressCallback, "is_cancelled": isCancelled}
+        progress = Progress(**{name: call for name, call in callbacks.items() if call is not None})
+        written, result = register_nodes(nodes, options, progress)
+        logging.info(result.summary())
+        return RegistrationOutcome(
+            written.transform, written.affine_transform, written.inverse_transform, written.volume, result
+        )
+
+    def start(
+        self, nodes: RegistrationNodes, engineFolders: Sequence[Path], *, keepFiles: bool = False, **choices: Any
+    ) -> RegistrationRun:
+        """Begin a registration and return at once; the panel's way. `choices` are those of `options`."""
+        from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+
+        return RegistrationRun(nodes, self.options(nodes, **choices), engineFolders, keep_files=keepFiles)
+
+    def options(
+        self, nodes: RegistrationNodes, model: str, engine: str, preAlignment: Kind, resolution: str, intensity: str
+    ) -> RegistrationOptions:
+        """The library's options; what they mean is said in `process`. Raises InputError for unknown ones."""
+        from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+
+        return RegistrationOptions(
+            model=str(model),
+            engine=engine,
+            pre_align=preAlignment,
+            resolution=resolution,
+            intensity=intensity,
+            inverse=nodes.needs_inverse,
+        )
+
+    def gridTransformFromTensor(
+        self,
+        tensor: Any,
+        referenceVolume: Any,
+        direction: Direction = "resampling",
+        outputTransform: Any = None,
+        *,
+        axisOrder: AxisOrder = "ijk",
+        fieldKind: FieldKind = "displacement",
+        layout: Layout | Literal["auto"] = "auto",
+    ) -> Any:
+        """Make a transform node of the displacement field that a VoxelMorph network returned.
+
+        :param tensor: NumPy, PyTorch or TensorFlow tensor, (1, 3, D, H, W), (1, D, H, W, 3) or either
+          without the 1, of displacements in voxels, at the reference volume's resolution, half or a quarter
+          of it.
+        :param referenceVolume: the volume node on whose voxels the tensor lies: the fixed volume for
+          "resampling", the moving one for "modeling".
+        :param direction: "resampling" for what VoxelMorph returns: the field says where in the moving image
+          to sample. "modeling" for a field that says where the moving volume's points go.
+        :param outputTransform: any transform node; a new grid transform node is made if none is given.
+        :param axisOrder: order of the tensor's axes D, H, W and of its components: "ijk" if the network was
+          given arrays read by nibabel, as VoxelMorph's own scripts do; "kji" for arrays of
+          `slicer.util.arrayFromVolume` or SimpleITK.
+        :param fieldKind: "displacement", or "velocity" for a stationary velocity field, which is integrated.
+        :param layout: "channels_first" or "channels_last", where the shape alone does not tell.
+        :return: the transform node. Put the moving volume under it.
+        :raises RegistrationError: with a sentence for the user; nothing is left behind then.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.registration import write_tensor
+
+        return write_tensor(
+            tensor,
+            referenceVolume,
+            outputTransform,
+            direction,
+            axis_order=axisOrder,
+            kind=fieldKind,
+            layout=layout,
+        )
