@@ -19,7 +19,15 @@ from host.python_qt import custom_widget
 ctk = sys.modules["ctk"] = types.ModuleType("ctk")
 HEADER_HEIGHT = 24
 UNLIMITED = 16777215  # QWIDGETSIZE_MAX
-ONE_LINE_HIGH = (QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Fixed)
+
+
+def lay_in_a_row(widget: QtWidgets.QWidget, *inner: QtWidgets.QWidget) -> None:
+    """Make ``widget`` a row, one line high, of the widgets it consists of."""
+    layout = QtWidgets.QHBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    widget.setSizePolicy(QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Fixed)
+    for each in inner:
+        layout.addWidget(each)
 
 
 def stored(kind: Any, name: str, default: Any) -> Property:
@@ -204,11 +212,8 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setSizePolicy(*ONE_LINE_HIGH)
         self._spin = QtWidgets.QDoubleSpinBox()
-        layout.addWidget(self._spin)
+        lay_in_a_row(self, self._spin)
         self._spin.valueChanged.connect(self.valueChanged)
         self._spin.editingFinished.connect(self.editingFinished)
 
@@ -258,14 +263,10 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setSizePolicy(*ONE_LINE_HIGH)
         self._slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
         self._slider.setRange(0, self.STEPS)
         self._spin = QtWidgets.QDoubleSpinBox()
-        layout.addWidget(self._slider)
-        layout.addWidget(self._spin)
+        lay_in_a_row(self, self._slider, self._spin)
         self._spin.valueChanged.connect(self._number_changed)
         self._slider.sliderMoved.connect(self._slider_moved)
 
@@ -334,16 +335,12 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         elif arguments:
             parent = arguments[0]
         super().__init__(parent)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setSizePolicy(*ONE_LINE_HIGH)
         self._combo = QtWidgets.QComboBox()
         self._combo.setEditable(True)
         self._combo.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
         self._browse = QtWidgets.QToolButton()
         self._browse.setText("...")
-        layout.addWidget(self._combo)
-        layout.addWidget(self._browse)
+        lay_in_a_row(self, self._combo, self._browse)
         self._browse.clicked.connect(self.browse)
         self._combo.editTextChanged.connect(self.currentPathChanged)
         self.label, self.nameFilters, self.filters = label or "", name_filters, filters

@@ -19,7 +19,7 @@ import vtk
 from PySide6 import QtGui, QtWidgets
 from PySide6.QtCore import Property, Qt, Signal
 
-from host.ctk_widgets import ctkComboBox, missing_widget, stored
+from host.ctk_widgets import ctkComboBox, lay_in_a_row, missing_widget, stored
 from host.python_qt import custom_widget
 
 NODE_ID = Qt.ItemDataRole.UserRole
@@ -116,15 +116,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._switching_scene = False
         self._requested = ""
 
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        policy = QtWidgets.QSizePolicy.Policy
-        self.setSizePolicy(policy.Preferred, policy.Fixed)
         self._model = QtGui.QStandardItemModel(self)
         self._combo = ctkComboBox(self)
         self._combo.setModel(self._model)
-        self._combo.setSizePolicy(policy.Expanding, policy.Fixed)
-        layout.addWidget(self._combo)
+        self._combo.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
+        lay_in_a_row(self, self._combo)
         self._combo.currentTextChanged.connect(self._emit_current_node_changed)
         self._combo.activated.connect(self._activated)
         self._combo.view().clicked.connect(lambda index: self._activate_action(index.data(ACTION)))
