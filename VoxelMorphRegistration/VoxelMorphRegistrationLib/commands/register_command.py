@@ -4,57 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files.output import all_or_nothing, check_output
-from VoxelMorphRegistrationLib.files.transforms import AFFINE_SUFFIXES, FIELD_WRITERS, write_affine, write_field
-from VoxelMorphRegistrationLib.files.volumes import (
-    VOLUME_WRITERS,
-    read_labels,
-    read_volume,
-    write_labels,
-    write_volume,
-)
+from VoxelMorphRegistrationLib.files.output import check_output
+from VoxelMorphRegistrationLib.pipeline.logged_warnings import logged_warnings
+from VoxelMorphRegistrationLib.pipeline.pair_files import PAIR_OUTPUTS, PairInputs, write_pair_outputs
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult, register
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
 
 _INPUTS = ("fixed", "moving", "fixed_mask", "moving_mask", "labels")
-
-_OUTPUTS: dict[str, tuple[Any, str, str]] = {  # endings, what the file is, what to do with it
-    "transform": (FIELD_WRITERS, "transform", "in Slicer, put it over the moving volume"),
-    "affine": (AFFINE_SUFFIXES, "linear transform", "in Slicer, put it under the transform, over the moving volume"),
-    "inverse": (
-        FIELD_WRITERS,
-        "transform",
-        "takes moving points to fixed ones; in Slicer, put it over the fixed volume",
-    ),
-    "moved": (VOLUME_WRITERS, "volume", "the moving volume on the fixed volume's grid"),
-    "moved_labels": (VOLUME_WRITERS, "labelmap", "the moving volume's labels on the fixed volume's grid"),
-}
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    fixed: Image
-    moving: Image
-    fixed_mask: Image | None
-    moving_mask: Image | None
-    labels: Image | None
 
 
 def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
@@ -70,10 +39,10 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     outputs = _checked_outputs(arguments)
     seconds: dict[str, float] = {}
     try:
-        with _logged_warnings() as noticed:
+        with logged_warnings() as noticed:
             with _timed(seconds, "reading"):
                 progress("Reading the volumes", 0.0)
-                inputs = _read(arguments)
+                inputs = PairInputs.read(*(getattr(arguments, name) for name in _INPUTS))
             result = register(
                 inputs.fixed,
                 inputs.moving,
@@ -85,7 +54,7 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
             seconds |= result.seconds
             with _timed(seconds, "writing"):
                 progress("Writing the results", 0.95)
-                _write(arguments, outputs, inputs, result)
+                write_pair_outputs(outputs, inputs, result, compact=arguments.grid == "network")
     finally:
         if display:
             display.close()
@@ -110,11 +79,11 @@ def _checked_outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     """
     inputs = {name: Path(given).expanduser() for name in _INPUTS if (given := getattr(arguments, name))}
     outputs: dict[str, Path] = {}
-    for name, (endings, what, _) in _OUTPUTS.items():
+    for name, kind in PAIR_OUTPUTS.items():
         given = getattr(arguments, name)
         if not given:
             continue
-        path = check_output(given, endings, what)
+        path = check_output(given, kind.endings, kind.what)
         for other, taken in (inputs | outputs).items():
             if _same_file(path, taken):
                 raise InputError(
@@ -130,19 +99,6 @@ def _same_file(first: Path, second: Path) -> bool:
     return os.path.normcase(first.resolve()) == os.path.normcase(second.resolve())
 
 
-def _read(arguments: argparse.Namespace) -> _Inputs:
-    def optional(path: str | None) -> Image | None:
-        return read_labels(path) if path else None
-
-    return _Inputs(
-        read_volume(arguments.fixed),
-        read_volume(arguments.moving),
-        optional(arguments.fixed_mask),
-        optional(arguments.moving_mask),
-        optional(arguments.labels),
-    )
-
-
 def _options(arguments: argparse.Namespace) -> RegistrationOptions:
     return RegistrationOptions(
         model=arguments.model,
@@ -152,77 +108,6 @@ def _options(arguments: argparse.Namespace) -> RegistrationOptions:
         intensity=arguments.intensity,
         inverse=bool(arguments.inverse),
     )
-
-
-def _write(
-    arguments: argparse.Namespace, outputs: dict[str, Path], inputs: _Inputs, result: RegistrationResult
-) -> None:
-    compact = arguments.grid == "network"
-    deformation = result.deformation
-    writers: dict[str, Callable[[Path], None]] = {
-        "transform": lambda path: write_field(
-            _forward_field(result, inputs.fixed.grid, compact, apart="affine" in outputs), path
-        ),
-        "affine": lambda path: write_affine(deformation.affine, path),
-        "inverse": lambda path: write_field(
-            deformation.modeling_field(_inverse_grid(result, inputs.moving.grid, compact)), path
-        ),
-        "moved": lambda path: write_volume(_as_stored(result.moved, inputs.moving), path),
-        "moved_labels": lambda path: write_labels(
-            deformation.warp_labels(_present(inputs.labels), inputs.fixed.grid), path
-        ),
-    }
-    with all_or_nothing():
-        for name, path in outputs.items():
-            writers[name](path)
-
-
-def _forward_field(result: RegistrationResult, fixed: Grid, compact: bool, *, apart: bool) -> DisplacementField:
-    """The field for ``--transform``: with the affine in it, unless that goes into a file of its own."""
-    deformation = result.deformation
-    if apart:
-        return deformation.displacement if compact else deformation.displacement.resampled(fixed)
-    return deformation.resampling_field(deformation.compact_grid(fixed) if compact else fixed)
-
-
-def _inverse_grid(result: RegistrationResult, moving: Grid, compact: bool) -> Grid:
-    """The moving volume's grid, or one over the same place with about the network's voxel size."""
-    if not compact:
-        return moving
-    coarse = np.maximum(np.ceil(moving.extent_mm / result.deformation.displacement.grid.spacing.max()), 2).astype(int)
-    shape = np.minimum(coarse, moving.shape)
-    return moving.with_shape((int(shape[0]), int(shape[1]), int(shape[2])))
-
-
-def _as_stored(moved: Image, moving: Image) -> Image:
-    """The moved volume in the moving volume's number type, so that Hounsfield units stay whole numbers."""
-    kept = moving.array.dtype
-    if not np.issubdtype(kept, np.integer):
-        return moved
-    limits = np.iinfo(kept)
-    return moved.with_array(np.clip(np.rint(moved.array), limits.min, limits.max).astype(kept))
-
-
-def _present(image: Image | None) -> Image:
-    assert image is not None  # the parser asks for --labels with --moved-labels
-    return image
-
-
-@contextmanager
-def _logged_warnings() -> Iterator[list[str]]:
-    """What the library logs as a warning meanwhile, for the summary."""
-    noticed: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            noticed.append(record.getMessage())
-
-    logger, collector = logging.getLogger("VoxelMorphRegistrationLib"), Collector(logging.WARNING)
-    logger.addHandler(collector)
-    try:
-        yield noticed
-    finally:
-        logger.removeHandler(collector)
 
 
 @contextmanager
@@ -272,7 +157,7 @@ def _largest(result: RegistrationResult) -> float:
 
 def _summary(
     outputs: dict[str, Path],
-    inputs: _Inputs,
+    inputs: PairInputs,
     result: RegistrationResult,
     warnings: list[str],
     seconds: dict[str, float],
@@ -303,7 +188,7 @@ def _summary(
         hint = (
             "in Slicer, put it over the affine, over the moving volume"
             if _over_affine(name, outputs)
-            else _OUTPUTS[name][2]
+            else PAIR_OUTPUTS[name].hint
         )
         lines.append(f"  {path}  ({hint})")
     if warnings:

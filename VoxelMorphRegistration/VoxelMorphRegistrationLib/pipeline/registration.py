@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.errors import InputError, ModelError
-from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
+from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
-from VoxelMorphRegistrationLib.network.engines import Engine, Prediction, load_engine
 from VoxelMorphRegistrationLib.network.intensity import prepare_pair
 from VoxelMorphRegistrationLib.pipeline.input_check import (
     check_overlap,
@@ -24,10 +19,15 @@ from VoxelMorphRegistrationLib.pipeline.input_check import (
 )
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
 from VoxelMorphRegistrationLib.pipeline.quality import folded_percent, similarity
+from VoxelMorphRegistrationLib.pipeline.steps import (
+    intensity_preparation,
+    on_network_grid,
+    predict,
+    to_space,
+    warm_engine,
+)
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image, pre_align
-from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
-from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial import Deformation, Image, pre_align
 from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS, Kind
 
 
@@ -46,6 +46,8 @@ class RegistrationOptions:
     """"card": prepared as the model's card says; "none": the values as they are."""
     inverse: bool = False
     """Also compute the moving to fixed field."""
+    threads: int | None = None
+    """Processor cores for the network; None for all of them."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -115,7 +117,7 @@ def register(
     moving_mask = on_grid_of(moving, moving_mask, "moving")
     say("Loading the model", 0.02)
     model = (catalogue or Catalogue()).find(options.model, progress=say.part(0.02, 0.1))
-    engine = _warm_engine(options.engine, model.weights_path, _last_change(model.weights_path))
+    engine = warm_engine(options.engine, model.weights_path, options.threads)
     warnings = misfits(fixed, moving, model.card, options.resolution, fixed_mask, moving_mask)
     clock.lap("check and load")
 
@@ -130,24 +132,21 @@ def register(
 
     say("Preparing the intensities", 0.3)
     plan = plan_model_grid(fixed, model.card, options.resolution, fixed_mask)
-    fixed_input = _on_network_grid(masked(fixed, fixed_mask), plan.grid, np.eye(4))
-    moving_input = _on_network_grid(masked(moving, moving_mask), plan.grid, affine.matrix)
+    fixed_input = on_network_grid(masked(fixed, fixed_mask), plan.grid, np.eye(4))
+    moving_input = on_network_grid(masked(moving, moving_mask), plan.grid, affine.matrix)
     check_overlap(moving_input, fixed, moving)
-    fixed_input, moving_input = prepare_pair(fixed_input, moving_input, _preparation(model.card, options))
+    fixed_input, moving_input = prepare_pair(
+        fixed_input, moving_input, intensity_preparation(model.card, options.intensity)
+    )
     clock.lap("preparation")
 
     say(f"Network ({engine.name}, {' x '.join(map(str, plan.grid.shape))} voxels)", 0.35)
-    prediction = engine.predict(moving_input, fixed_input)
-    if not np.isfinite(prediction.vectors).all():
-        raise ModelError(
-            f"The model {model.card.title} answered with values that are not finite (NaN or infinity): its weights are "
-            "damaged or its training failed; choose another model."
-        )
+    prediction = predict(engine, model.card, moving_input, fixed_input)
     del fixed_input, moving_input
     clock.lap("network")
 
     say("Integrating the field", 0.75)
-    deformation = _to_space(prediction, plan.grid, affine.matrix, options.inverse)
+    deformation = to_space(prediction, plan.grid, affine.matrix, options.inverse)
     clock.lap("integration")
 
     say("Moving the volume and checking the result", 0.85)
@@ -179,62 +178,6 @@ class _Clock:
     def lap(self, step: str) -> None:
         now = time.perf_counter()
         self.seconds[step], self._since = now - self._since, now
-
-
-@lru_cache(maxsize=1)
-def _warm_engine(name: str, weights: Path, last_change: int) -> Engine:
-    """The engine of the last registration is kept: the next one with the same model starts at once.
-
-    ``last_change`` is the file's, so that a model trained anew is loaded anew.
-    """
-    return load_engine(name, weights)
-
-
-def _last_change(path: Path) -> int:
-    """In nanoseconds; 0 for a file that is not there, of which the engine will speak."""
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-def _preparation(card: ModelCard, options: RegistrationOptions) -> IntensityPreparation:
-    if options.intensity == "none":
-        return IntensityPreparation(scaling="none", level=1.0, match="none")
-    return card.intensity
-
-
-def _on_network_grid(image: Image, grid: Grid, affine: Floats) -> npt.NDArray[np.float32]:
-    """The image seen through the pre-alignment on the network's grid; its own minimum outside."""
-    seen = bridge.resample(
-        bridge.scalar_to_sitk(image.array, image.grid),
-        grid,
-        bridge.affine_to_sitk(affine),
-        outside=float(image.array.min()),
-        pixel_type=bridge.FLOAT32,
-    )
-    return bridge.scalar_from_sitk(seen)
-
-
-def _to_space(prediction: Prediction, grid: Grid, affine: Floats, inverse: bool) -> Deformation:
-    """The network's field in RAS mm, fading to the pre-alignment at the border of the network's grid.
-
-    It is faded before it is integrated, so that forward and inverse fields remain exact inverses of one another.
-    """
-    faded = prediction.faded()
-    displacement = _ras_field(faded.displacement(), faded.scale, grid)
-    back: DisplacementField | None = None
-    if inverse:
-        back = (
-            _ras_field(faded.displacement(reverse=True), faded.scale, grid)
-            if faded.kind == "velocity"
-            else displacement.inverse()
-        )
-    return Deformation(affine, displacement, back)
-
-
-def _ras_field(voxels: npt.NDArray[np.float32], scale: float, grid: Grid) -> DisplacementField:
-    """u_ras = (3x3 part of the network grid's IJK-to-RAS) u_voxel, on the field's own coarser grid."""
-    size = voxels.shape
-    to_ras = (grid.axes * scale).astype(np.float32)
-    return DisplacementField(voxels @ to_ras.T, grid.with_shape((size[0], size[1], size[2])))
 
 
 def _doubts(before: float, after: float, folded: float) -> list[str]:
