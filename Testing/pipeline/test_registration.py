@@ -474,15 +474,15 @@ def test_cancelling_at_any_step_stops_there(models, brain):
 
 
 def test_an_engine_stays_warm_and_a_model_trained_anew_is_loaded_anew(models, brain, tmp_path):
-    from VoxelMorphRegistrationLib.pipeline.registration import _warm_engine
+    from VoxelMorphRegistrationLib.pipeline.steps import _engine
 
     path = write_vxm_dense(tmp_path / "mine.h5", bias=SHIFT_VOXELS)
     chosen = RegistrationOptions(model=str(path), resolution="quarter", pre_align="none")
     points = inner(brain)
     register(brain, brain, chosen)
-    hits = _warm_engine.cache_info().hits
+    hits = _engine.cache_info().hits
     first = register(brain, brain, chosen).deformation.map_points(points)
-    assert _warm_engine.cache_info().hits == hits + 1
+    assert _engine.cache_info().hits == hits + 1
     write_vxm_dense(path, bias=tuple(-s for s in SHIFT_VOXELS))
     second = register(brain, brain, chosen).deformation.map_points(points)
     np.testing.assert_allclose(first - points, points - second, atol=0.1)
