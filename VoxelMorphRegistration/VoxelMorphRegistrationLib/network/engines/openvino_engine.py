@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from VoxelMorphRegistrationLib.errors import EngineError
 from VoxelMorphRegistrationLib.network.engines.protocol import Prediction, checked_pair
-from VoxelMorphRegistrationLib.network.vxm_file import Convolution, VxmDenseModel, read_vxm_dense
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
+from VoxelMorphRegistrationLib.network.vxm_model import Convolution, VxmDenseModel
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -114,9 +115,9 @@ def build_graph(model: VxmDenseModel, shape: Shape, *, transposed: bool | None =
     if transposed is None:
         transposed = platform.machine().lower() in ("x86_64", "amd64")
 
-    def correlate(data: Any, kernel: FloatArray) -> Any:
-        one = [1, 1, 1]
-        return ops.convolution(data, ops.constant(_channels_first(kernel)), one, one, one, one)
+    def correlate(data: Any, kernel: FloatArray, stride: int = 1, padding: tuple[int, int] = (1, 1)) -> Any:
+        before, after = ([amount] * 3 for amount in padding)
+        return ops.convolution(data, ops.constant(_channels_first(kernel)), [stride] * 3, before, after, [1] * 3)
 
     def double_and_correlate(data: Any, kernel: FloatArray) -> Any:
         if transposed:
@@ -136,8 +137,10 @@ def build_graph(model: VxmDenseModel, shape: Shape, *, transposed: bool | None =
         )
         return correlate(doubled, kernel)
 
-    def convolve(data: Any, layer: Convolution, skip: Any = None) -> Any:
-        if skip is None:
+    def convolve(data: Any, layer: Convolution, skip: Any = None, halving: bool = False) -> Any:
+        if halving and model.stride_padding is not None:
+            result = correlate(data, layer.kernel, 2, model.stride_padding)
+        elif skip is None:
             result = correlate(data, layer.kernel)
         else:  # the kernel's first input channels are those of the doubled field
             channels = data.get_output_shape(0)[1]
@@ -157,10 +160,13 @@ def build_graph(model: VxmDenseModel, shape: Shape, *, transposed: bool | None =
     last = ops.concat(inputs, 1)
     skips = []
     for level in model.encoder:
-        for layer in level:
-            last = activate(convolve(last, layer))
-        skips.append(last)
-        last = halve(last)
+        if model.stride_padding is not None:
+            skips.append(last)
+        for number, layer in enumerate(level):
+            last = activate(convolve(last, layer, halving=number == 0))
+        if model.stride_padding is None:
+            skips.append(last)
+            last = halve(last)
 
     skip = None  # what the next convolution joins to its doubled input
     for number, level in enumerate(model.decoder):

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from VoxelMorphRegistrationLib.errors import EngineError
+from VoxelMorphRegistrationLib.errors import EngineError, ModelError
+from VoxelMorphRegistrationLib.network.engines.keras_strided import build_strided
 from VoxelMorphRegistrationLib.network.engines.protocol import Prediction, checked_pair
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 
@@ -73,6 +74,8 @@ class TensorFlowEngine:
                 f"TensorFlow could not run the network on {' x '.join(map(str, shape))} voxels "
                 f"({type(error).__name__}); a lower resolution needs less memory."
             ) from error
+        if self._file.stride_padding is not None:
+            vectors = self._file.to_field_resolution(vectors, shape)
         return Prediction(
             vectors=np.ascontiguousarray(vectors, np.float32),
             kind="velocity" if self._file.integration_steps else "displacement",
@@ -82,12 +85,24 @@ class TensorFlowEngine:
 
     def _network(self, shape: Shape) -> Any:
         if self._built is None or self._built[0] != shape:
-            import tensorflow as tf
-
-            model = load_vxm_dense(self._voxelmorph, self._weights_path, shape)
-            # preint_flow: the field just before the integration, at the resolution it is integrated at
-            self._built = shape, tf.keras.Model(model.inputs, model.references.preint_flow)
+            self._built = shape, self._build(shape)
         return self._built[1]
+
+    def _build(self, shape: Shape) -> Any:
+        import tensorflow as tf
+
+        if self._file.stride_padding is not None:
+            return build_strided(self._file, shape)
+        try:
+            model = load_vxm_dense(self._voxelmorph, self._weights_path, shape)
+        except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+            # such as a file without Keras' list of layers: what is in it was read, but Keras cannot find it
+            raise ModelError(
+                f"VoxelMorph cannot load {self._weights_path.name} ({_first_line(error)}); use the OpenVINO engine, or "
+                "add the file to the models (voxelmorph-registration models add FILE), which writes it anew."
+            ) from error
+        # preint_flow: the field just before the integration, at the resolution it is integrated at
+        return tf.keras.Model(model.inputs, model.references.preint_flow)
 
 
 def load_vxm_dense(voxelmorph: ModuleType, weights_path: Path, shape: Shape) -> Any:
@@ -155,6 +170,10 @@ def import_voxelmorph(threads: int | None = None) -> ModuleType:
         with suppress(RuntimeError):  # already running: the number of threads stays what it is
             tf.config.threading.set_intra_op_parallelism_threads(threads)
     return voxelmorph  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].strip()
 
 
 @contextmanager
