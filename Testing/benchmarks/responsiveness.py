@@ -23,8 +23,9 @@ sys.path[:0] = [str(ROOT / "VoxelMorphRegistration"), str(ROOT / "Testing")]
 
 from pipeline.small_pair import small_volume, write_small_model  # noqa: E402
 from VoxelMorphRegistrationLib.files.volumes import read_volume  # noqa: E402
-from VoxelMorphRegistrationLib.pipeline.background import Job, StageReached, Worker  # noqa: E402
+from VoxelMorphRegistrationLib.pipeline.background import RunningJob, StageReached, Worker  # noqa: E402
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions  # noqa: E402
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob  # noqa: E402
 
 TICK = 0.02
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def idle(clock: Clock, seconds: float) -> None:
     clock.longest["timer late"] = late - TICK, when
 
 
-def watch(job: Job, clock: Clock, cancel_at: str | None = None) -> None:
+def watch(job: RunningJob, clock: Clock, cancel_at: str | None = None) -> None:
     stage, last, finished = "start", time.perf_counter(), False
     while not finished:
         time.sleep(TICK)
@@ -101,7 +102,7 @@ def main() -> None:
         for title, cancel_at in (("Cold run", None), ("Warm run", None), ("Cancelled run", "Network")):
             clock = Clock()
             begin = time.perf_counter()
-            job = clock.timed("start", "", lambda: worker.start(fixed, moving, options))
+            job = clock.timed("start", "", lambda: worker.start(RegistrationJob(fixed, moving, options)))
             watch(job, clock, cancel_at)
             clock.print(
                 f"{title}, {' x '.join(map(str, fixed.grid.shape))} voxels, {time.perf_counter() - begin:.1f} s"

@@ -32,8 +32,9 @@ from VoxelMorphRegistrationLib.errors import (
 )
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.weights import file_sha256
-from VoxelMorphRegistrationLib.pipeline.background import Finished, Job, LogLine, StageReached, Worker
+from VoxelMorphRegistrationLib.pipeline.background import Finished, LogLine, RunningJob, StageReached, Worker
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult, register
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Image
 
@@ -111,7 +112,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def until_stage(job: Job, stage: str) -> str:
+def until_stage(job: RunningJob, stage: str) -> str:
     """Poll until the job says a stage that begins like this; returns its full name."""
     seen: list[object] = []
     end = time.monotonic() + 60
@@ -125,12 +126,12 @@ def until_stage(job: Job, stage: str) -> str:
     raise AssertionError(f"{stage} was not reached in time: {seen}")
 
 
-def finish(job: Job) -> RegistrationResult:
+def finish(job: RunningJob) -> RegistrationResult:
     assert job.wait(120)
     return job.result()
 
 
-def failure(job: Job, kind: type[RegistrationError]) -> str:
+def failure(job: RunningJob, kind: type[RegistrationError]) -> str:
     """The sentence with which a job fails."""
     with pytest.raises(kind) as raised:
         finish(job)
@@ -169,10 +170,10 @@ class TestResults:
         options = replace(quick, pre_align="affine", inverse=True)
         expected = register(*pair, options)
         assert np.abs(expected.deformation.displacement.vectors).max() > 0.1
-        assert_same(finish(worker.start(*pair, options)), expected)
+        assert_same(finish(worker.start(RegistrationJob(*pair, options))), expected)
         process = worker.process_id
         assert process in [child.pid for child in children()]
-        assert_same(finish(worker.start(*pair, options)), expected)
+        assert_same(finish(worker.start(RegistrationJob(*pair, options))), expected)
         assert worker.process_id == process
 
     def test_the_real_pair(self, worker):
@@ -183,7 +184,7 @@ class TestResults:
         fixed, moving = (Image(np.asarray(image.dataobj), Grid(image.shape, image.affine)) for image in images)
         weights = str(shared("weights/vxm_dense_brain_T1_3D_mse.h5"))
         options = RegistrationOptions(model=weights, resolution="quarter", pre_align="none")
-        result = finish(worker.start(fixed, moving, options))
+        result = finish(worker.start(RegistrationJob(fixed, moving, options)))
         assert result.similarity_after > result.similarity_before + 0.1
         assert_same(result, register(fixed, moving, options))
 
@@ -193,11 +194,11 @@ class TestResults:
         )
         view = Image(large.array[::-2, :, ::-1], pair[0].grid)
         masks = {"fixed_mask": view.with_array(view.array > 200), "moving_mask": pair[1].with_array(pair[1].array > 0)}
-        result = finish(worker.start(view, moving, quick, **masks))
+        result = finish(worker.start(RegistrationJob(view, moving, quick, **masks)))
         assert_same(result, register(view, moving, quick, **masks))
 
     def test_events_tell_every_stage_in_order_and_end_with_finished(self, worker, pair, quick):
-        job = worker.start(*pair, quick)
+        job = worker.start(RegistrationJob(*pair, quick))
         assert job.wait(60)
         events = job.poll()
         stages = [event.stage for event in events if isinstance(event, StageReached)]
@@ -209,17 +210,18 @@ class TestResults:
         assert job.poll() == []
 
     def test_a_result_is_not_to_be_had_before_the_end(self, worker, pair, quick):
-        job = worker.start(*pair, quick)
+        job = worker.start(RegistrationJob(*pair, quick))
         with pytest.raises(RuntimeError, match="not finished"):
             job.result()
         finish(job)
 
     def test_only_one_at_a_time(self, worker, pair, slow):
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         with pytest.raises(EngineError, match="still running; wait for it to finish, or cancel it first"):
-            worker.start(*pair, slow)
+            worker.start(RegistrationJob(*pair, slow))
         job.cancel()
-        finish(worker.start(*pair, replace(slow, resolution="quarter")))  # waits for the end of the cancelled one
+        # It waits for the end of the cancelled one.
+        finish(worker.start(RegistrationJob(*pair, replace(slow, resolution="quarter"))))
         with pytest.raises(CancelledError):
             job.result()
 
@@ -230,7 +232,7 @@ class TestResults:
         code = 'import os, sys; print(\'{"say": "result"}\', flush=True); os.system("echo from a process"); '
         code += "sys.stderr.buffer.write(b'\\xff\\xfe not text\\n'); [print('x' * 100) for _ in range(5000)]"
         (packages / "noise.pth").write_text(code)
-        job = make_worker(extra_paths=[packages]).start(*pair, quick)
+        job = make_worker(extra_paths=[packages]).start(RegistrationJob(*pair, quick))
         finish(job)
         lines = [event.text for event in job.poll() if isinstance(event, LogLine)]
         assert '{"say": "result"}' in lines
@@ -242,7 +244,7 @@ class TestResults:
 class TestCancelling:
     @pytest.mark.parametrize("stage", STAGES)
     def test_at_every_stage_leaves_no_process_and_no_file(self, worker, pair, slow, stage, temporary, tmp_path):
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, stage)
         start = time.monotonic()
         job.cancel()
@@ -256,33 +258,33 @@ class TestCancelling:
         assert isinstance(job.poll()[-1].error, CancelledError)
 
     def test_at_once(self, worker, pair, quick):
-        job = worker.start(*pair, quick)
+        job = worker.start(RegistrationJob(*pair, quick))
         job.cancel()
         job.cancel()
         failure(job, CancelledError)
         assert children() == []
 
     def test_the_second_run_in_a_warm_process(self, worker, pair, slow):
-        finish(worker.start(*pair, replace(slow, resolution="quarter")))
-        job = worker.start(*pair, slow)
+        finish(worker.start(RegistrationJob(*pair, replace(slow, resolution="quarter"))))
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, "Network")
         job.cancel()
         assert job.wait(GONE_SECONDS)
         assert children() == []
 
     def test_after_the_end_changes_nothing(self, worker, pair, quick):
-        job = worker.start(*pair, quick)
+        job = worker.start(RegistrationJob(*pair, quick))
         result = finish(job)
         process = worker.process_id
         job.cancel()
         assert job.result() is result
         assert not job.cancelled
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         assert worker.process_id == process
 
     @on_posix
     def test_a_process_that_does_not_listen(self, worker, pair, slow):
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, "Network")
         os.kill(worker.process_id, signal.SIGSTOP)
         job.cancel()
@@ -295,7 +297,7 @@ class TestCancelling:
         packages.mkdir()
         (packages / "child.pth").write_text("import subprocess; subprocess.Popen(['sleep', '1000'])")
         worker = make_worker(extra_paths=[packages])
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, "Network")
         assert [child.name() for child in children()].count("sleep") == 1
         job.cancel()
@@ -331,7 +333,7 @@ class TestCancelling:
                 source_url=f"http://127.0.0.1:{server.server_address[1]}/model.bin",
             )
             (cards / "slow.json").write_text(card.to_json(), encoding="utf-8")
-            job = worker.start(*pair, replace(quick, model="slow"), catalogue=Catalogue(cards, cache))
+            job = worker.start(RegistrationJob(*pair, replace(quick, model="slow"), catalogue=Catalogue(cards, cache)))
             until_stage(job, "Downloading the model (0.")
             assert list(cache.iterdir())
             job.cancel()
@@ -356,9 +358,9 @@ class TestFailures:
         for kind, arguments in cases:
             with pytest.raises(kind) as raised:
                 register(*arguments)
-            assert failure(worker.start(*arguments), kind) == str(raised.value)
+            assert failure(worker.start(RegistrationJob(*arguments)), kind) == str(raised.value)
         process = worker.process_id
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         assert worker.process_id == process  # an error is no reason to lose the warm engine
 
     @on_posix
@@ -372,7 +374,7 @@ class TestFailures:
         ],
     )
     def test_a_crash_is_one_sentence_and_the_next_run_works(self, worker, pair, slow, quick, sent, sentence):
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         stage = until_stage(job, "Network")
         os.kill(worker.process_id, getattr(signal, sent))
         message = failure(job, EngineError)
@@ -384,21 +386,21 @@ class TestFailures:
         if sent == "SIGSEGV":
             assert 'registration.py", line' in log  # faulthandler's traceback
         assert children() == []
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
 
     @on_posix
     def test_a_process_that_died_between_two_runs_is_replaced(self, worker, pair, quick):
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         os.kill(worker.process_id, signal.SIGKILL)
         wait_for(lambda: worker.process_id is None)
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
 
     @on_posix
     def test_logs_are_few(self, worker, pair, slow, tmp_path):
         (tmp_path / "logs").mkdir()
         for number in range(15):
-            (tmp_path / "logs" / f"registration-20200101-0000{number:02}-1.log").write_text("old")
-        job = worker.start(*pair, slow)
+            (tmp_path / "logs" / f"background-20200101-0000{number:02}-1.log").write_text("old")
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, "Checking")
         os.kill(worker.process_id, signal.SIGKILL)
         kept_log(failure(job, EngineError))
@@ -409,28 +411,28 @@ class TestFailures:
         packages.mkdir()
         code = "import os; [print('x' * 9999) for _ in range(999)]; print('last', flush=True); os._exit(3)"
         (packages / "noise.pth").write_text(code)
-        message = failure(make_worker(extra_paths=[packages]).start(*pair, quick), EngineError)
+        message = failure(make_worker(extra_paths=[packages]).start(RegistrationJob(*pair, quick)), EngineError)
         log = kept_log(message)
         assert log.endswith("last\n")
         assert len(log) < 5_000_000
 
     @pytest.mark.parametrize("python", ["no such python", "/no such folder/python"])
     def test_no_python(self, make_worker, pair, quick, python):
-        message = failure(make_worker(python).start(*pair, quick), EngineError)
+        message = failure(make_worker(python).start(RegistrationJob(*pair, quick)), EngineError)
         assert message == f"The Python for the background process, {python}, was not found; check its path."
 
     @on_posix
     def test_programs_that_are_no_python(self, tmp_path, make_worker, pair, quick):
-        message = failure(make_worker("false").start(*pair, quick), EngineError)
+        message = failure(make_worker("false").start(RegistrationJob(*pair, quick)), EngineError)
         assert "did not start with" in message
         text = tmp_path / "python"
         text.write_text("#!/bin/sh\nwhile :; do echo garbage; done")
         text.chmod(0o755)
-        message = failure(make_worker(text).start(*pair, quick), EngineError)
+        message = failure(make_worker(text).start(RegistrationJob(*pair, quick)), EngineError)
         assert message.startswith(f"What {text} answers cannot be understood, so it is no Python")
         text.write_text("not a program")
         text.chmod(0o755)
-        message = failure(make_worker(text).start(*pair, quick), EngineError)
+        message = failure(make_worker(text).start(RegistrationJob(*pair, quick)), EngineError)
         assert message == f"The background process cannot be started with {text} (Exec format error)."
 
     @on_posix
@@ -449,13 +451,13 @@ class TestFailures:
         liar = tmp_path / "liar"
         liar.write_text(f"#!/bin/sh\nread job\necho '{answer}'\nsleep 1000\n")
         liar.chmod(0o755)
-        message = failure(make_worker(liar).start(*pair, quick), EngineError)
+        message = failure(make_worker(liar).start(RegistrationJob(*pair, quick)), EngineError)
         assert re.search("gave an answer that cannot be understood|failed unexpectedly", message), message
         wait_for(lambda: not children())
 
     def test_no_room_for_the_volumes(self, monkeypatch, worker, pair, quick, tmp_path):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-        message = failure(worker.start(*pair, quick), FileError)
+        message = failure(worker.start(RegistrationJob(*pair, quick)), FileError)
         assert message.endswith(
             "(No such file or directory); make space there, or set TMPDIR to a folder on another disk."
         )
@@ -470,7 +472,7 @@ class TestFailures:
         shape = (320, 320, 320)
         grid = pair[0].grid.with_shape(shape)
         large = Image(np.broadcast_to(np.arange(320, dtype=np.float64), shape), grid)
-        message = failure(make_worker(extra_paths=[packages]).start(large, large, quick), EngineError)
+        message = failure(make_worker(extra_paths=[packages]).start(RegistrationJob(large, large, quick)), EngineError)
         assert message.startswith("There is not enough memory for this registration; choose a lower resolution")
 
 
@@ -498,7 +500,7 @@ class TestPrivatePackages:
         packages = tmp_path / "private packages ü"
         packages.mkdir()
         link_packages(packages, "openvino", "h5py", "packaging")
-        result = finish(make_worker(bare_python, [packages]).start(*pair, quick))
+        result = finish(make_worker(bare_python, [packages]).start(RegistrationJob(*pair, quick)))
         assert_same(result, register(*pair, quick))
 
     def test_this_pythons_own_packages_win(self, tmp_path, bare_python, make_worker, pair, quick):
@@ -506,7 +508,7 @@ class TestPrivatePackages:
         (packages / "numpy").mkdir(parents=True)
         (packages / "numpy" / "__init__.py").write_text("raise ImportError('another NumPy')")
         link_packages(packages, "openvino", "h5py", "packaging")
-        finish(make_worker(bare_python, [packages]).start(*pair, quick))
+        finish(make_worker(bare_python, [packages]).start(RegistrationJob(*pair, quick)))
 
     def test_no_engine(self, tmp_path, bare_python, make_worker, pair, quick, model):
         card = replace(Catalogue().card(DEFAULT_MODEL), name="mine", file_name=model.name, sha256=file_sha256(model))
@@ -518,29 +520,29 @@ class TestPrivatePackages:
             ("openvino", "not installed"),
         ):
             options = replace(quick, model="mine", engine=engine)
-            message = failure(make_worker(bare_python).start(*pair, options, **arguments), EngineError)
+            message = failure(make_worker(bare_python).start(RegistrationJob(*pair, options, **arguments)), EngineError)
             assert sentence in message
 
     def test_half_an_engine(self, tmp_path, bare_python, make_worker, pair, quick):
         packages = tmp_path / "packages"
         packages.mkdir()
         link_packages(packages, "openvino", "packaging")
-        message = failure(make_worker(bare_python, [packages]).start(*pair, quick), EngineError)
+        message = failure(make_worker(bare_python, [packages]).start(RegistrationJob(*pair, quick)), EngineError)
         assert "needs the package h5py" in message
 
     def test_a_package_that_cannot_be_loaded(self, tmp_path, make_worker, pair, quick):
         python = make_python(tmp_path / "python", "numpy")
-        message = failure(make_worker(python).start(*pair, quick), EngineError)
+        message = failure(make_worker(python).start(RegistrationJob(*pair, quick)), EngineError)
         assert message.startswith(f"The Python package SimpleITK cannot be loaded by {python}")
         assert "ModuleNotFoundError: No module named 'SimpleITK'" in kept_log(message)
 
 
 class TestEnding:
     def test_closing_ends_a_warm_process_and_a_running_one(self, worker, pair, quick, slow):
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         worker.close()
         assert children() == []
-        job = worker.start(*pair, slow)
+        job = worker.start(RegistrationJob(*pair, slow))
         until_stage(job, "Network")
         worker.close()
         assert children() == []
@@ -549,17 +551,17 @@ class TestEnding:
 
     def test_an_idle_process_ends(self, make_worker, pair, quick):
         worker = make_worker(idle_seconds=0.5)
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         wait_for(lambda: not children() and worker.process_id is None)
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
 
     def test_a_process_that_ends_as_the_next_job_comes_is_replaced(self, make_worker, pair, quick):
         """The moment cannot be met on purpose: the process is told that there is nothing more to do."""
         worker = make_worker()
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         process = worker.process_id
         worker._process.send({"cancel": True})
-        finish(worker.start(*pair, quick))
+        finish(worker.start(RegistrationJob(*pair, quick)))
         assert worker.process_id != process
 
     @pytest.mark.parametrize(
@@ -601,9 +603,10 @@ sys.path[:0] = [os.path.join(root, "VoxelMorphRegistration"), os.path.join(root,
 from pipeline.small_pair import small_volume
 from VoxelMorphRegistrationLib.pipeline.background import Worker
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 worker = Worker()
 options = RegistrationOptions(model, resolution="full" if stage == "Network" else "quarter", inverse=True)
-job = worker.start(small_volume("fixed"), small_volume("moving", 6.0), options)
+job = worker.start(RegistrationJob(small_volume("fixed"), small_volume("moving", 6.0), options))
 while not job.finished if stage == "idle" else not any(getattr(e, "stage", "").startswith(stage) for e in job.poll()):
     time.sleep(0.002)
 print(worker.process_id, flush=True)
@@ -621,8 +624,7 @@ class TestBlocking:
         said: list[tuple[str, float]] = []
         turns: list[int] = []
         result = worker.run_blocking(
-            *pair,
-            quick,
+            RegistrationJob(*pair, quick),
             progress=Progress(lambda *arguments: said.append(arguments)),
             process_events=lambda: turns.append(1),
         )
@@ -641,7 +643,7 @@ class TestBlocking:
 
         progress = Progress(report, lambda: bool(network) and time.monotonic() > network[0] + 0.05)
         with pytest.raises(CancelledError):
-            worker.run_blocking(*pair, slow, progress=progress)
+            worker.run_blocking(RegistrationJob(*pair, slow), progress=progress)
         assert time.monotonic() - network[0] < GONE_SECONDS
         assert network[0] > start
         assert children() == []
@@ -651,14 +653,14 @@ class TestBlocking:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            worker.run_blocking(*pair, slow, process_events=interrupt)
+            worker.run_blocking(RegistrationJob(*pair, slow), process_events=interrupt)
         assert children() == []
         assert list(temporary.iterdir()) == []
         assert not worker.is_busy
 
     def test_errors(self, worker, pair, quick):
         with pytest.raises(ModelError, match='There is no model "brian"'):
-            worker.run_blocking(*pair, replace(quick, model="brian"))
+            worker.run_blocking(RegistrationJob(*pair, replace(quick, model="brian")))
 
 
 def test_the_memory_of_a_run_is_not_kept(worker, pair, quick):
@@ -667,6 +669,6 @@ def test_the_memory_of_a_run_is_not_kept(worker, pair, quick):
 
     fixed = pair[0].with_array(pair[0].array.copy())
     seen = weakref.ref(fixed)
-    result = weakref.ref(finish(worker.start(fixed, pair[1], quick)))
+    result = weakref.ref(finish(worker.start(RegistrationJob(fixed, pair[1], quick))))
     del fixed
     wait_for(lambda: [gc.collect(), seen(), result()][1:] == [None, None])

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as arrays
 from pipeline.small_pair import small_volume
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
-from VoxelMorphRegistrationLib.pipeline.exchange import RegistrationJob, pack, save_array, unpack
+from VoxelMorphRegistrationLib.pipeline.exchange import pack, save_array, unpack
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 
 ANY_ARRAY = arrays.arrays(
@@ -57,14 +58,13 @@ def test_a_job(tmp_path):
     fixed, moving = small_volume("fixed"), small_volume("Größe 3 µm", 7.5)
     options = RegistrationOptions(model="C:\\Modelle\\ü.h5", resolution="half", pre_align="rigid", inverse=True)
     mask = fixed.with_array(fixed.array > 0)
-    job = RegistrationJob(fixed, moving, mask, None, options, tmp_path / "cards", tmp_path / "cache")
+    job = RegistrationJob(fixed, moving, options, mask, None, Catalogue(tmp_path / "cards", tmp_path / "cache"))
     found = there_and_back(RegistrationJob, job, tmp_path)
     for name in ("fixed", "moving", "fixed_mask"):
         assert_same_image(getattr(found, name), getattr(job, name))
     assert found.moving_mask is None
     assert found.options == options
-    assert isinstance(found.catalogue, Catalogue)
-    assert found.catalogue.cache_folder == tmp_path / "cache"
+    assert found.catalogue == job.catalogue
 
 
 @pytest.mark.parametrize("inverse", [True, False])

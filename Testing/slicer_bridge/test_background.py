@@ -14,8 +14,9 @@ import psutil
 import pytest
 from pipeline.small_pair import small_volume, write_small_model
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError
-from VoxelMorphRegistrationLib.pipeline.background import Job, StageReached
+from VoxelMorphRegistrationLib.pipeline.background import RunningJob, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
 
 pytest.importorskip("openvino", reason="the OpenVINO engine is not installed")
@@ -55,10 +56,12 @@ def children() -> list[psutil.Process]:
 
 
 @pytest.fixture
-def running(tmp_path, python_slicer) -> Job:
+def running(tmp_path, python_slicer) -> RunningJob:
     """A registration that has come to its network."""
     model = str(write_small_model(tmp_path / "model.h5"))
-    job = shared_worker().start(small_volume("fixed"), small_volume("moving", 6.0), RegistrationOptions(model))
+    job = shared_worker().start(
+        RegistrationJob(small_volume("fixed"), small_volume("moving", 6.0), RegistrationOptions(model))
+    )
     while not any(isinstance(event, StageReached) and event.stage.startswith("Network") for event in job.poll()):
         assert not job.finished
         time.sleep(0.002)

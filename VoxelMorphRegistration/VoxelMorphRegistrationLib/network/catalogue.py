@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from VoxelMorphRegistrationLib.errors import ModelError
@@ -51,6 +51,7 @@ def user_cache_folder() -> Path:
     return root / "voxelmorph-registration"
 
 
+@dataclass(frozen=True)
 class Catalogue:
     """Model cards and the weights that belong to them.
 
@@ -58,10 +59,10 @@ class Catalogue:
     except by download(), and by weights_path() and find() where they say so.
     """
 
-    def __init__(self, cards_folder: Path | None = None, cache_folder: Path | None = None) -> None:
-        """Folders of the shipped cards and of the user's own; by default the project's and the platform's."""
-        self.cards_folder = cards_folder or shipped_cards_folder()
-        self.cache_folder = cache_folder or user_cache_folder()
+    cards_folder: Path = field(default_factory=shipped_cards_folder)
+    """The shipped cards, by default the project's."""
+    cache_folder: Path = field(default_factory=user_cache_folder)
+    """The user's own cards and the downloads, by default in the platform's place for caches."""
 
     def cards(self) -> list[ModelCard]:
         """All cards, the shipped ones first. A user's card that cannot be used is logged and left out."""

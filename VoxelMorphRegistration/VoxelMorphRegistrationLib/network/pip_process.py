@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from VoxelMorphRegistrationLib.errors import EngineError
 from VoxelMorphRegistrationLib.network.pip_output import failure
+from VoxelMorphRegistrationLib.processes import NO_WINDOW, kill_with_children
 
 _TICK_SECONDS = 0.1
 _LINES_KEPT = 400
@@ -184,8 +183,8 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=sys.platform != "win32",  # a group of its own, to be ended together
-        creationflags=_creation_flags(),
+        start_new_session=True,  # a group of its own, to be ended together
+        creationflags=NO_WINDOW,
     )
     assert process.stdout is not None
     stream = process.stdout
@@ -204,7 +203,7 @@ def run(
             on_line(line)
         return process.wait()
     except BaseException:
-        _end_group(process)
+        kill_with_children(process)
         process.wait()
         reader.join(1.0)
         raise
@@ -218,29 +217,6 @@ def _until_end(lines: queue.SimpleQueue[str | None], tick: Callable[[], None]) -
             if line is None:
                 return
             yield line
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children: Slicer's Python is a launcher, and pip itself may start others."""
-    if sys.platform == "win32":
-        with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                ["taskkill", "/F", "/T", "/PID", str(process.pid)],
-                check=False,
-                capture_output=True,
-                timeout=5,
-                creationflags=subprocess.CREATE_NO_WINDOW,
-            )
-        process.kill()
-    else:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _creation_flags() -> int:
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW
-    return 0
 
 
 def _wheel(entry: Mapping[str, object]) -> Wheel:

@@ -1,11 +1,11 @@
-"""Registration in a background process, so that an application stays alive while it runs.
+"""Jobs, such as a registration, in a background process, so that an application stays alive while it runs.
 
-A `Worker` keeps one child process (see `worker`) with its engine loaded. `Worker.start` returns a `Job` at once;
-a timer in the main thread, or a loop, asks `Job.poll` what is new; `Job.result` is what
-`pipeline.registration.register` would have returned or raised. Nothing here waits in the thread that calls it,
+A `Worker` keeps one child process (see `worker`) with its engine loaded. `Worker.start` takes a job of `jobs` and
+returns a `RunningJob` at once; a timer in the main thread, or a loop, asks `RunningJob.poll` what is new;
+`RunningJob.result` is what the job's own ``run`` returned or raised. Nothing here waits in the thread that calls it,
 except `Worker.run_blocking`, which is for scripts.
 
-The volumes travel through a temporary folder (`exchange`), which is gone before the job is finished. The process
+Volumes travel through a temporary folder (`exchange`), which is gone before the job is finished. The process
 ends on cancelling, on `Worker.close`, with its parent, however that ends, and after some idle time.
 Knows neither Slicer nor Qt.
 """
@@ -25,20 +25,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from VoxelMorphRegistrationLib import __version__, errors
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, FileError, RegistrationError
-from VoxelMorphRegistrationLib.network.catalogue import Catalogue, user_cache_folder
+from VoxelMorphRegistrationLib.network.catalogue import user_cache_folder
 from VoxelMorphRegistrationLib.pipeline import exchange
-from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+from VoxelMorphRegistrationLib.pipeline.jobs import BackgroundJob, result_type
 from VoxelMorphRegistrationLib.pipeline.worker_process import WorkerProcess
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.spatial import Image
 
 FOLDER_PREFIX = "voxelmorph-registration-"
 _POLL_SECONDS = 0.02
 _KEPT_LOGS = 10
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of a job: nothing of it is left. ``error`` is what `Job.result` raises, if anything."""
+    """The last event of a job: nothing of it is left. ``error`` is what `RunningJob.result` raises, if anything."""
 
     error: RegistrationError | None
 
@@ -67,11 +68,11 @@ Event = StageReached | LogLine | Finished
 
 
 class Worker:
-    """Runs one registration at a time in a background process, which stays warm for the next.
+    """Runs one job at a time in a background process, which stays warm for the next.
 
     ``python_executable`` runs the process (default: this Python; in Slicer its ``PythonSlicer``), with
     ``environment`` (default: this process's). ``extra_paths`` are folders of packages that it finds after its own
-    site-packages. It ends ``idle_seconds`` after the last registration; a new one is started when needed.
+    site-packages. It ends ``idle_seconds`` after the last job; a new one is started when needed.
     If it fails unexpectedly, the last lines that it printed are kept in ``log_folder`` (the last ten such logs).
     """
 
@@ -90,12 +91,12 @@ class Worker:
         self.log_folder = log_folder or user_cache_folder() / "logs"
         self._environment = environment
         self._process: WorkerProcess | None = None
-        self._last_job: weakref.ref[Job] | None = None  # weak: its result is the caller's to keep
+        self._last_job: weakref.ref[RunningJob[Any]] | None = None  # weak: its result is the caller's to keep
         atexit.register(self.close)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a registration is running that was not cancelled."""
+        """Whether a job is running that was not cancelled."""
         job = self._job
         return job is not None and not job.finished and not job.cancelled
 
@@ -105,61 +106,37 @@ class Worker:
         process = self._process
         return process.pid if process is not None and process.is_alive() else None
 
-    def start(
-        self,
-        fixed: Image,
-        moving: Image,
-        options: RegistrationOptions | None = None,
-        *,
-        fixed_mask: Image | None = None,
-        moving_mask: Image | None = None,
-        catalogue: Catalogue | None = None,
-        keep_files: bool = False,
-    ) -> Job:
-        """Begin a registration, as `register` would do it with the same arguments; returns at once.
+    def start(self, job: BackgroundJob[Result], *, keep_files: bool = False) -> RunningJob[Result]:
+        """Begin a job, such as a `RegistrationJob`; returns at once.
 
         ``keep_files`` leaves the files that are exchanged with the process where a log line says, unless the
-        registration is cancelled; for reporting a problem.
-        The arrays must not be changed before the job says a stage of the registration itself. Raises EngineError
-        while another registration runs; after a cancelled one, the new one waits for its end.
+        job is cancelled; for reporting a problem.
+        The job's arrays must not be changed before a stage of the job itself is reached. Raises EngineError
+        while another job runs; after a cancelled one, the new one waits for its end.
         """
-        if self.is_busy:
-            raise EngineError("Another registration is still running; wait for it to finish, or cancel it first.")
-        catalogue = catalogue or Catalogue()
-        inputs = exchange.RegistrationJob(
-            fixed,
-            moving,
-            fixed_mask,
-            moving_mask,
-            options or RegistrationOptions(),
-            catalogue.cards_folder.absolute(),
-            catalogue.cache_folder.absolute(),
-        )
-        job = Job(self, inputs, after=self._job, keep_files=keep_files)
-        self._last_job = weakref.ref(job)
-        return job
+        former = self._job
+        if former is not None and self.is_busy:
+            raise EngineError(f"Another {former.title} is still running; wait for it to finish, or cancel it first.")
+        running = RunningJob(self, job, after=former, keep_files=keep_files)
+        self._last_job = weakref.ref(running)
+        return running
 
     def run_blocking(
         self,
-        fixed: Image,
-        moving: Image,
-        options: RegistrationOptions | None = None,
+        job: BackgroundJob[Result],
         *,
-        fixed_mask: Image | None = None,
-        moving_mask: Image | None = None,
-        catalogue: Catalogue | None = None,
         progress: Progress | None = None,
         process_events: Callable[[], object] | None = None,
-    ) -> RegistrationResult:
-        """`register` in the background process, waited for; ``process_events`` is called meanwhile, often.
+    ) -> Result:
+        """Do a job in the background process and wait for it; ``process_events`` is called meanwhile, often.
 
         ``progress`` may cancel at any time, as may any exception, such as KeyboardInterrupt.
         """
-        job = self.start(fixed, moving, options, fixed_mask=fixed_mask, moving_mask=moving_mask, catalogue=catalogue)
+        running = self.start(job)
         say = progress or Progress()
         try:
-            while not job.wait(_POLL_SECONDS):
-                for event in job.poll():
+            while not running.wait(_POLL_SECONDS):
+                for event in running.poll():
                     if isinstance(event, StageReached):
                         say(event.stage, event.fraction)
                 if say.is_cancelled():
@@ -167,13 +144,13 @@ class Worker:
                 if process_events is not None:
                     process_events()
         except BaseException:
-            job.cancel()
-            job.wait()
+            running.cancel()
+            running.wait()
             raise
-        for event in job.poll():
+        for event in running.poll():
             if isinstance(event, StageReached):
                 say.report(event.stage, event.fraction)
-        return job.result()
+        return running.result()
 
     def close(self) -> None:
         """Cancel what runs and end the process; the next `start` would begin a new one. Waits for 2 s at most."""
@@ -188,7 +165,7 @@ class Worker:
             job.remove_folder()
 
     @property
-    def _job(self) -> Job | None:
+    def _job(self) -> RunningJob[Any] | None:
         """The last job, while it runs or somebody keeps it."""
         return None if self._last_job is None else self._last_job()
 
@@ -214,24 +191,26 @@ class Worker:
         return command
 
 
-class Job:
-    """A registration in the background process. Made by `Worker.start`."""
+class RunningJob(Generic[Result]):
+    """A job in the background process. Made by `Worker.start`."""
 
     def __init__(
-        self, worker: Worker, inputs: exchange.RegistrationJob, after: Job | None, keep_files: bool = False
+        self, worker: Worker, job: BackgroundJob[Result], after: RunningJob[Any] | None, keep_files: bool = False
     ) -> None:
+        self.title = job.title
         self._worker, self._keep_files = worker, keep_files
+        self._name, self._relief, self._result_type = type(job).__name__, job.relief, result_type(job)
         self._events: deque[Event] = deque(maxlen=10_000)  # if nobody polls, the oldest ones go
         self._lock = threading.Lock()
         self._cancelled = self._settled = False
         self._process: WorkerProcess | None = None
         self._folder: Path | None = None
         self._stage = "Starting"
-        self._result: RegistrationResult | None = None
+        self._results: list[Result] = []  # at most one; it may be None
         self._error: RegistrationError | None = None
         self._finished = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(inputs, after), name="VoxelMorph registration", daemon=True
+            target=self._run, args=(job, after), name=f"VoxelMorph {self.title}", daemon=True
         )
         self._thread.start()
 
@@ -266,19 +245,19 @@ class Job:
         if process is not None:
             process.end_soon()
 
-    def result(self) -> RegistrationResult:
+    def result(self) -> Result:
         """The result of a finished job. Raises the RegistrationError that ended it; CancelledError if cancelled."""
         if self._error is not None:
             raise self._error
-        if self._result is None:
-            raise RuntimeError("The registration is not finished; poll() says when it is.")
-        return self._result
+        if not self._results:
+            raise RuntimeError(f"The {self.title} is not finished; poll() says when it is.")
+        return self._results[0]
 
     def remove_folder(self) -> None:
         """Remove the job's temporary folder, if it is still there and was not to be kept."""
         folder = self._folder
         if self._keep_files and not self._cancelled and folder is not None:
-            self._events.append(LogLine(f"The files of this registration were kept in {folder}"))
+            self._events.append(LogLine(f"The files of this {self.title} were kept in {folder}"))
             return
         for _ in range(20):  # on Windows a file may stay open for a moment after its process has ended
             if folder is None or not folder.exists():
@@ -287,25 +266,26 @@ class Job:
             if folder.exists():
                 time.sleep(0.05)
 
-    def _run(self, inputs: exchange.RegistrationJob, after: Job | None) -> None:
+    def _run(self, job: BackgroundJob[Result], after: RunningJob[Any] | None) -> None:
         """The job's own thread: hands over, listens, takes over, tidies up."""
         try:
             if after is not None:
                 after.wait()
-            self._result = self._registered(inputs)
+            self._results = [self._done(job)]
         except RegistrationError as error:
             self._error = error.with_traceback(None)  # whose frames would keep the images
         except Exception as error:
             if self._process is not None:
                 self._process.kill()
             self._error = EngineError(
-                f"The background registration failed unexpectedly ({type(error).__name__}: {error})."
+                f"The {self.title} in the background failed unexpectedly ({type(error).__name__}: {error})."
             )
             self._error.__cause__ = error
         with self._lock:  # from here on it cannot be cancelled any more
             self._settled = True
         if self._cancelled:
-            self._error, self._result = CancelledError(), None
+            self._error = CancelledError(f"The {self.title} was cancelled; nothing was changed.")
+            self._results.clear()
             if self._process is not None:
                 self._process.join()
         self.remove_folder()
@@ -314,24 +294,24 @@ class Job:
         self._events.append(Finished(self._error))
         self._finished.set()
 
-    def _registered(self, inputs: exchange.RegistrationJob) -> RegistrationResult:
+    def _done(self, job: BackgroundJob[Result]) -> Result:
         self._reached("Handing over the volumes", 0.0)
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-            packed = exchange.pack(inputs, self._folder, check=self._check, name="job")
+            packed = exchange.pack(job, self._folder, check=self._check, name="job")
         except OSError as error:
             raise FileError(
                 f"The volumes cannot be handed to the background process in {self._folder or tempfile.gettempdir()} "
                 f"({error.strerror or error}); make space there, or set TMPDIR to a folder on another disk."
             ) from error
-        order = {"job": packed, "folder": str(self._folder)}
+        order = {"job": self._name, "inputs": packed, "folder": str(self._folder)}
         process, answer = self._answer(order)
         if answer is None and process.join() == 0:  # it had just decided that it had been idle for long enough
             process, answer = self._answer(order)
         if answer is None:
             process.join()
             self._check()
-            raise EngineError(f"{process.how_it_ended(self._stage)}{self._kept_log(process)}.")
+            raise EngineError(f"{process.how_it_ended(self._stage, self._relief)}{self._kept_log(process)}.")
         try:
             understood = self._understood(process, answer, self._folder)
         except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -370,12 +350,10 @@ class Job:
         if self._cancelled:
             raise CancelledError
 
-    def _understood(
-        self, process: WorkerProcess, answer: dict[str, Any], folder: Path
-    ) -> RegistrationResult | RegistrationError:
+    def _understood(self, process: WorkerProcess, answer: dict[str, Any], folder: Path) -> Result | RegistrationError:
         """The result, or the error, of its own class, that the process told."""
         if answer["say"] == "result":
-            result: RegistrationResult = exchange.unpack(RegistrationResult, answer["result"], folder)
+            result: Result = exchange.unpack(self._result_type, answer["result"], folder)
             return result
         message = str(answer["message"])
         if answer["unexpected"]:
@@ -389,12 +367,12 @@ class Job:
     def _kept_log(self, process: WorkerProcess) -> str:
         """Write what the process printed into the log folder; a clause that says where."""
         folder = self._worker.log_folder
-        path = folder / f"registration-{time.strftime('%Y%m%d-%H%M%S')}-{process.pid}.log"
+        path = folder / f"background-{time.strftime('%Y%m%d-%H%M%S')}-{process.pid}.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             head = f"VoxelMorphRegistration {__version__}, {platform.platform()}, at '{self._stage}': {process.command}"
             path.write_text("\n".join([head, *process.log, ""]), encoding="utf-8")
-            for old in sorted(folder.glob("registration-*.log"))[:-_KEPT_LOGS]:
+            for old in sorted(folder.glob("background-*.log"))[:-_KEPT_LOGS]:
                 old.unlink(missing_ok=True)
         except OSError:
             return ""

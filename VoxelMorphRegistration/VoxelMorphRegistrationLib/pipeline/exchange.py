@@ -1,8 +1,9 @@
 """Library objects through a folder: large arrays as .npy files, everything else as JSON.
 
-This is how a registration's inputs go to the background process and its result comes back (`background` and
-`worker`). What is taken apart and put together is any frozen dataclass, by its fields' types, so that a field
-added to one needs no line here. Numbers arrive as they were, bit for bit.
+This is how a job goes to the background process and its result comes back (`background` and `worker`). What is
+taken apart and put together is any dataclass, by its fields' types, so that a field added to one needs no line here:
+numbers, texts, paths, arrays, other dataclasses, and tuples, dicts and "X | None" of them. Numbers arrive as they
+were, bit for bit. Fields that the constructor does not take are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
@@ -19,29 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.network.catalogue import Catalogue
-from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
-from VoxelMorphRegistrationLib.spatial import Image
 
 _SMALL = 64  # numbers; an array of no more of them, such as a matrix, is written into the JSON
-
-
-@dataclass(frozen=True, eq=False)
-class RegistrationJob:
-    """What `register` is to be given. ``cards_folder`` and ``cache_folder`` are the catalogue's."""
-
-    fixed: Image
-    moving: Image
-    fixed_mask: Image | None
-    moving_mask: Image | None
-    options: RegistrationOptions
-    cards_folder: Path
-    cache_folder: Path
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The catalogue in which the model is looked up."""
-        return Catalogue(self.cards_folder, self.cache_folder)
 
 
 def _go_on() -> None:
@@ -57,17 +36,17 @@ def pack(value: Any, folder: Path, *, check: Callable[[], None] = _go_on, name: 
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: pack(getattr(value, field.name), folder, check=check, name=f"{name}.{field.name}")
-            for field in dataclasses.fields(value)
+            for field in _fields(value)
         }
     if isinstance(value, np.ndarray):
         return _pack_array(value, folder, check, name)
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, dict):
         return {key: pack(item, folder, check=check, name=f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [pack(item, folder, check=check, name=f"{name}.{n}") for n, item in enumerate(value)]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value.absolute())  # the process has another working folder
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def unpack(kind: Any, packed: Any, folder: Path) -> Any:
@@ -82,14 +61,21 @@ def unpack(kind: Any, packed: Any, folder: Path) -> Any:
     if origin is np.ndarray:
         return _unpack_array(packed, folder)
     if origin is tuple:
-        return tuple(packed)
+        kinds = [arguments[0]] * len(packed) if arguments[-1] is Ellipsis else arguments
+        return tuple(unpack(one, item, folder) for one, item in zip(kinds, packed, strict=True))
+    if origin is dict:
+        return {key: unpack(arguments[1], item, folder) for key, item in packed.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        fields = {field.name for field in dataclasses.fields(kind)}
+        fields = {field.name for field in _fields(kind)}
         if fields != packed.keys():
             raise ValueError(f"{kind.__name__} with the fields {', '.join(packed)}")
         return kind(**{name: unpack(hints[name], item, folder) for name, item in packed.items()})
     return Path(packed) if kind is Path else packed
+
+
+def _fields(kind: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def _pack_array(array: npt.NDArray[Any], folder: Path, check: Callable[[], None], name: str) -> Any:

@@ -1,15 +1,16 @@
-"""The background process: takes registrations as JSON lines on stdin and answers with JSON lines on stdout.
+"""The background process: takes jobs as JSON lines on stdin and answers with JSON lines on stdout.
 
-``python -m VoxelMorphRegistrationLib.pipeline.worker`` is started and spoken to by `background`. It keeps the
-engine of the last registration, so that the next one starts at once. It ends when stdin closes, which happens
+``python -m VoxelMorphRegistrationLib.pipeline.worker`` is started and spoken to by `background`. Engines
+that a job has loaded are kept, so that the next one starts at once. It ends when stdin closes, which happens
 when its parent ends, however it ends; when it was told to cancel; and after having had nothing to do for a
 while. It knows neither Slicer nor Qt.
 
-Received: ``{"job": ..., "folder": ...}``, a `RegistrationJob` as `exchange.pack` wrote it into the folder, and
-``{"cancel": true}``. Said: ``{"say": "ready"}`` at the start, then for each job any number of
-``{"say": "progress", "stage": ..., "fraction": ...}`` and one ``{"say": "result", "result": ...}``, packed into
-the job's folder, or ``{"say": "error", "class": ..., "message": ..., "unexpected": ...}``. Whatever libraries
-print, tracebacks too, goes to stderr.
+Received: ``{"job": NAME, "inputs": ..., "folder": ...}``, the name of a class in `jobs` and what `exchange.pack`
+made of the job and wrote into the folder, and ``{"cancel": true}``. Said: ``{"say": "ready"}`` at the start, then
+for each job any number of ``{"say": "progress", "stage": ..., "fraction": ...}`` and one
+``{"say": "result", "result": ...}``, packed into the job's folder, or
+``{"say": "error", "class": ..., "message": ..., "unexpected": ...}``. Whatever libraries print, tracebacks too,
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from typing import IO, Any, NoReturn
 
 from VoxelMorphRegistrationLib import errors
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, FileError, RegistrationError
+from VoxelMorphRegistrationLib.pipeline.jobs import BackgroundJob, job_class
 from VoxelMorphRegistrationLib.progress import Progress
 
 BROKEN = 70  # the exit code of a bug in this file; Slicer's launcher of Python makes 1 of every signal
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument(
         "--packages", type=Path, action="append", default=[], help="a folder of packages to be found last"
     )
-    parser.add_argument("--idle-seconds", type=float, default=600.0, help="how long to wait for the next registration")
+    parser.add_argument("--idle-seconds", type=float, default=600.0, help="how long to wait for the next job")
     options = parser.parse_args(arguments)
     receiver, sender = _take_pipes()
     faulthandler.enable()
@@ -106,7 +108,7 @@ class _Worker:
                 self._leave()
             self._folder = Path(message["folder"])
             try:
-                answer = self._do(message["job"], self._folder)
+                answer = self._do(message["job"], message["inputs"], self._folder)
             except CancelledError:
                 self._leave()
             self._folder = None
@@ -139,23 +141,16 @@ class _Worker:
         if self._cancelled:
             raise CancelledError
 
-    def _do(self, packed: Any, folder: Path) -> dict[str, Any]:
+    def _do(self, name: str, packed: Any, folder: Path) -> dict[str, Any]:
         """Do one job. Raises CancelledError; whatever else happens becomes the answer."""
+        kind = BackgroundJob
         try:
             from VoxelMorphRegistrationLib.pipeline import exchange
-            from VoxelMorphRegistrationLib.pipeline.registration import register
 
-            job: exchange.RegistrationJob = exchange.unpack(exchange.RegistrationJob, packed, folder)
+            kind = job_class(name)
+            job: BackgroundJob[Any] = exchange.unpack(kind, packed, folder)
             progress = Progress(self._report, lambda: self._cancelled)
-            result = register(
-                job.fixed,
-                job.moving,
-                job.options,
-                fixed_mask=job.fixed_mask,
-                moving_mask=job.moving_mask,
-                catalogue=job.catalogue,
-                progress=progress.part(0.01, 0.99),
-            )
+            result = job.run(progress.part(0.01, 0.99))
             progress("Handing back the result", 0.99)
             return {"say": "result", "result": exchange.pack(result, folder, name="result")}
         except CancelledError:
@@ -165,16 +160,13 @@ class _Worker:
         except MemoryError:
             traceback.print_exc()
             return _error(
-                EngineError(
-                    "There is not enough memory for this registration; choose a lower resolution or close "
-                    "other programs."
-                )
+                EngineError(f"There is not enough memory for this {kind.title}; {kind.relief} or close other programs.")
             )
         except ImportError as error:
             traceback.print_exc()
             return _error(
                 EngineError(
-                    f"The Python package {error.name or 'behind the engine'} cannot be loaded by {sys.executable} "
+                    f"The Python package {error.name or 'behind it'} cannot be loaded by {sys.executable} "
                     f"({error}); install the engine again."
                 ),
                 unexpected=True,
@@ -185,7 +177,7 @@ class _Worker:
         except Exception as error:
             traceback.print_exc()
             return _error(
-                EngineError(f"The registration failed unexpectedly ({type(error).__name__}: {error})."),
+                EngineError(f"The {kind.title} failed unexpectedly ({type(error).__name__}: {error})."),
                 unexpected=True,
             )
 

@@ -6,10 +6,8 @@ The other end is `worker`, where the messages are described. `background` is wha
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from VoxelMorphRegistrationLib.errors import EngineError
+from VoxelMorphRegistrationLib.processes import BELOW_NORMAL, NO_WINDOW, kill_group, kill_with_children
 
 _LIBRARY = Path(__file__).resolve().parents[2]  # the folder in which Python finds VoxelMorphRegistrationLib
 _GRACE_SECONDS = 0.4  # in which a cancelled process may tidy up a download, before it is killed
@@ -43,7 +42,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # a process group of its own, to be killed as one
-                creationflags=_creation_flags(),
+                creationflags=NO_WINDOW | BELOW_NORMAL,
             )
         except OSError as error:
             raise EngineError(
@@ -99,20 +98,8 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and its children now."""
-        if not self.is_alive():
-            return
-        if sys.platform == "win32":
-            with suppress(OSError, subprocess.SubprocessError):
-                subprocess.run(
-                    ["taskkill", "/F", "/T", "/PID", str(self.pid)],
-                    check=False,
-                    capture_output=True,
-                    timeout=5,
-                    creationflags=subprocess.CREATE_NO_WINDOW,
-                )
-            self._popen.kill()
-        else:
-            self._kill_group()
+        if self.is_alive():
+            kill_with_children(self._popen)
 
     def join(self) -> int:
         """Wait until it has ended, kill it where it does not, and take what it printed; its exit code."""
@@ -120,7 +107,7 @@ class WorkerProcess:
             self._popen.wait(2 * _GRACE_SECONDS)
         self.kill()
         code = self._popen.wait()
-        self._kill_group()  # children that outlived it: the group's number is theirs while there are any
+        kill_group(self.pid)  # children that outlived it
         self._draining.join(1.0)
         for pipe in (self._popen.stdin, self._popen.stdout):
             assert pipe is not None
@@ -128,8 +115,8 @@ class WorkerProcess:
                 pipe.close()
         return code
 
-    def how_it_ended(self, stage: str) -> str:
-        """The beginning of a sentence on a process that ended without an answer."""
+    def how_it_ended(self, stage: str, relief: str) -> str:
+        """The beginning of a sentence on a process that ended without an answer; ``relief`` as in `BackgroundJob`."""
         code = self._popen.returncode
         if self._talks_garbage:
             return (
@@ -148,12 +135,12 @@ class WorkerProcess:
         if not words and code in (-_SIGKILL, 128 + _SIGKILL, 1):
             return (
                 f"The background process was ended by the system at '{stage}', most likely because memory ran out; "
-                "choose a lower resolution or close other programs"
+                f"{relief} or close other programs"
             )
         reason = words or (signal.strsignal(-code) if code < 0 else "") or f"exit code {code}"
         return (
-            f"The background process crashed at '{stage}' ({reason}); try again, with a lower resolution or "
-            "another engine if it happens again"
+            f"The background process crashed at '{stage}' ({reason}); try again, and {relief} or "
+            "choose another engine if it happens again"
         )
 
     def _drain(self) -> None:
@@ -171,11 +158,6 @@ class WorkerProcess:
         if (listener := self.listener) is not None:
             listener(text)
 
-    def _kill_group(self) -> None:
-        if sys.platform != "win32":
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-
 
 def _as_message(line: bytes) -> dict[str, Any] | None:
     """A line of the worker's; None for anything else that turned up on its stdout, such as a launcher's words."""
@@ -184,10 +166,3 @@ def _as_message(line: bytes) -> dict[str, Any] | None:
         if isinstance(message, dict) and isinstance(message.get("say"), str):
             return message
     return None
-
-
-def _creation_flags() -> int:
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
-    else:
-        return 0

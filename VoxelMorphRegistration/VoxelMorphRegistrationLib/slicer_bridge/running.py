@@ -11,11 +11,13 @@ from typing import Any
 from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, TransformError
 from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import (
     Outputs,
+    RegistrationInputs,
     RegistrationNodes,
     prepared_outputs,
     read_inputs,
@@ -46,14 +48,7 @@ class RegistrationRun:
         self._error: RegistrationError | None = None
         self._cancelled = False
         self._inputs = read_inputs(nodes)
-        self._job = shared_worker(engine_folders).start(
-            self._inputs.fixed,
-            self._inputs.moving,
-            options,
-            fixed_mask=self._inputs.fixed_mask,
-            moving_mask=self._inputs.moving_mask,
-            keep_files=keep_files,
-        )
+        self._job = shared_worker(engine_folders).start(_job(self._inputs, options), keep_files=keep_files)
 
     def poll(self) -> list[Event]:
         """What happened since the last call; ends with `Finished`, which says that `finish` can be called.
@@ -112,11 +107,7 @@ def register_nodes(
     inputs = read_inputs(nodes)
     worker = shared_worker(ensure_installed(options.engine, progress=progress.part(0.0, 0.01)))
     result = worker.run_blocking(
-        inputs.fixed,
-        inputs.moving,
-        options,
-        fixed_mask=inputs.fixed_mask,
-        moving_mask=inputs.moving_mask,
+        _job(inputs, options),
         progress=progress.part(0.01, 0.95),
         process_events=_events_without_input(),
     )
@@ -124,6 +115,10 @@ def register_nodes(
     nodes = write_result(result, inputs, nodes)
     progress.report("Done", 1.0)  # no longer a chance to cancel
     return nodes, result
+
+
+def _job(inputs: RegistrationInputs, options: RegistrationOptions) -> RegistrationJob:
+    return RegistrationJob(inputs.fixed, inputs.moving, options, inputs.fixed_mask, inputs.moving_mask)
 
 
 def _events_without_input() -> Callable[[], Any] | None:
