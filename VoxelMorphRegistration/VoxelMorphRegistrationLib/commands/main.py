@@ -15,10 +15,16 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from VoxelMorphRegistrationLib import __version__
-from VoxelMorphRegistrationLib.commands import exit_codes, import_field_options, models_options, register_options
+from VoxelMorphRegistrationLib.commands import (
+    exit_codes,
+    import_field_options,
+    models_options,
+    register_options,
+    train_options,
+)
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, RegistrationError
 
-_COMMANDS = (register_options, models_options, import_field_options)
+_COMMANDS = (register_options, models_options, import_field_options, train_options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

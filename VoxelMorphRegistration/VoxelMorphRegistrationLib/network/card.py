@@ -18,12 +18,13 @@ class IntensityPreparation:
 
     ``scaling``: "none"; "unit_range" (minimum to 0, maximum to 1); "percentile" (a high percentile to
     ``level``); "white_matter_peak" (the brightest large tissue, white matter in T1, to ``level``).
-    ``match``: "fixed_to_moving" matches the fixed image's histogram to the moving one's afterwards.
+    ``match``: what is done to the pair afterwards. "fixed_to_moving" matches the fixed image's histogram to the
+    moving one's (for one contrast); "contrast" carries one image over to the other's contrast (for any two).
     """
 
     scaling: Literal["none", "unit_range", "percentile", "white_matter_peak"]
     level: float
-    match: Literal["none", "fixed_to_moving"]
+    match: Literal["none", "fixed_to_moving", "contrast"]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation
+from VoxelMorphRegistrationLib.network.contrast import shared_contrast
+from VoxelMorphRegistrationLib.network.histogram import match_histogram, sample
 
 Floats = npt.NDArray[np.float32]
 
 _BINS = 256
-_MATCH_POINTS = 20
 
 
 def prepare_pair(
@@ -32,6 +33,8 @@ def prepare_pair(
     moving_scaled = _scaled(moving, preparation, "moving")
     if preparation.match == "fixed_to_moving":
         fixed_scaled = match_histogram(fixed_scaled, moving_scaled)
+    elif preparation.match == "contrast":
+        fixed_scaled, moving_scaled = shared_contrast(fixed_scaled, moving_scaled)
     return fixed_scaled, moving_scaled
 
 
@@ -50,29 +53,6 @@ def white_matter_peak(values: npt.NDArray[np.generic]) -> float:
     peaks = peaks[smooth[peaks] >= 0.25 * smooth[inner].max()]
     peak = peaks[-1] if peaks.size else int(inner[np.argmax(smooth[inner])])
     return float((edges[peak] + edges[peak + 1]) / 2)
-
-
-def match_histogram(image: Floats, reference: Floats) -> Floats:
-    """``image`` with the tissue contrast of ``reference``; background (0) stays 0.
-
-    Quantiles between the mean and the maximum are mapped linearly on one another, as ITK's
-    HistogramMatchingImageFilter does with its threshold at the mean. The quantiles come from a sample of the voxels
-    and the map from a table of 4096 steps, which together take a tenth of the filter's time.
-    """
-    from_knots, to_knots = _tissue_quantiles(image), _tissue_quantiles(reference)
-    steps = 4096
-    reach = max(float(from_knots[-1]), 1e-12)
-    table = np.interp(np.linspace(0.0, reach, steps + 1), from_knots, to_knots).astype(np.float32)
-    index = (image * np.float32(steps / reach) + np.float32(0.5)).astype(np.int32)
-    return table.take(index, mode="clip")
-
-
-def _tissue_quantiles(image: Floats) -> npt.NDArray[np.float64]:
-    sample = _sample(image)
-    tissue = sample[sample >= sample.mean()]
-    knots: npt.NDArray[np.float64] = np.zeros(_MATCH_POINTS + 3)
-    knots[1:] = np.quantile(tissue, np.linspace(0, 1, _MATCH_POINTS + 2))
-    return knots
 
 
 def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, role: str) -> Floats:
@@ -95,15 +75,9 @@ def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, 
 
 def _foreground(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """A sample of what lies above the background, counted from it."""
-    sample = _sample(values).astype(np.float64)
-    above: npt.NDArray[np.float64] = sample - sample.min()
+    some = sample(values).astype(np.float64)
+    above: npt.NDArray[np.float64] = some - some.min()
     above = above[above > 0]
     if not above.size:
         raise InputError("A volume that holds one value only cannot be registered.")
     return above
-
-
-def _sample(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """About a quarter of a million voxels, on a regular lattice."""
-    step = max(1, round((values.size / 250_000) ** (1 / 3)))
-    return values[::step, ::step, ::step].ravel()
