@@ -27,6 +27,10 @@ class EngineError(RegistrationError):
     """An inference engine that is not installed or that failed while running."""
 
 
+class BatchError(RegistrationError):
+    """A batch that ended with cases that have no result; the others are kept."""
+
+
 class TransformError(RegistrationError):
     """A transform that does not do what the library computed, or that cannot be inverted."""
 

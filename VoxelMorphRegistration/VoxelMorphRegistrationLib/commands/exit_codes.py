@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, ModelError, OutputError, RegistrationError
+from VoxelMorphRegistrationLib.errors import (
+    BatchError,
+    CancelledError,
+    EngineError,
+    ModelError,
+    OutputError,
+    RegistrationError,
+)
 
-OK, BAD_INPUT, NO_MODEL, CANCELLED, NO_OUTPUT = 0, 2, 3, 4, 5
+OK, BAD_INPUT, NO_MODEL, CANCELLED, NO_OUTPUT, SOME_FAILED = 0, 2, 3, 4, 5, 6
 
 EPILOG = """\
 exit codes:
@@ -14,7 +21,8 @@ exit codes:
   3  the model or the inference engine cannot be used
   4  cancelled (Ctrl-C)
   5  an output cannot be written
-Unless it is 0, nothing was written.
+  6  some of a batch's cases failed
+Unless it is 0, nothing was written; but of a batch, finished cases are kept with 4, 5 and 6.
 """
 
 
@@ -24,4 +32,6 @@ def exit_code(error: RegistrationError) -> int:
         return CANCELLED
     if isinstance(error, (ModelError, EngineError)):
         return NO_MODEL
+    if isinstance(error, BatchError):
+        return SOME_FAILED
     return NO_OUTPUT if isinstance(error, OutputError) else BAD_INPUT

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.commands import (
+    batch_options,
     exit_codes,
     import_field_options,
     models_options,
@@ -24,7 +25,7 @@ from VoxelMorphRegistrationLib.commands import (
 )
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, RegistrationError
 
-_COMMANDS = (register_options, models_options, import_field_options, train_options)
+_COMMANDS = (register_options, batch_options, models_options, import_field_options, train_options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

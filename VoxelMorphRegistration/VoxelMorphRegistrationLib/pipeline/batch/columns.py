@@ -1,0 +1,94 @@
+"""The columns of a cases file: what they mean and what may stand in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
+from VoxelMorphRegistrationLib.pipeline.batch.case import Kind
+from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
+from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS
+
+BOTH: tuple[Kind, ...] = ("pair", "sequence")
+PAIR: tuple[Kind, ...] = ("pair",)
+SEQUENCE: tuple[Kind, ...] = ("sequence",)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; ``choices`` where only these values may stand in it."""
+
+    name: str
+    meaning: str
+    kinds: tuple[Kind, ...] = BOTH
+    is_input: bool = False
+    """A file or folder that must exist; a relative path is relative to the cases file."""
+    choices: tuple[str, ...] = ()
+    default: str = ""
+    """What an empty cell means, where that is a value."""
+
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("name", "unlike all others; the case's results lie in a folder of this name"),
+        Column("fixed", "the volume that stays", PAIR, is_input=True),
+        Column("moving", "the volume that is moved onto it", PAIR, is_input=True),
+        Column("fixed_mask", "labelmap: what counts of the fixed volume, non-zero inside", PAIR, is_input=True),
+        Column("moving_mask", "labelmap: what counts of the moving volume", PAIR, is_input=True),
+        Column("labels", "labelmap: a segmentation of the moving volume, to be moved with it", PAIR, is_input=True),
+        Column(
+            "outputs",
+            "file names with spaces between them: transform, inverse, affine, moved, moved_labels, each with the ending "
+            "of its format",
+            PAIR,
+            default="transform.h5 moved.nii.gz, and moved_labels.nii.gz where there are labels",
+        ),
+        Column("grid", "where the fields are given", PAIR, choices=("full", "network"), default="full"),
+        Column("model", "a model's name, or the path of a model file", default=DEFAULT_MODEL),
+        Column("engine", "what runs the network", choices=("auto", "openvino", "tensorflow"), default="auto"),
+        Column("pre_align", "what comes before the network", choices=tuple(KINDS), default="affine"),
+        Column("resolution", "voxel size on which the network works", choices=tuple(RESOLUTIONS), default="full"),
+        Column(
+            "intensity",
+            "card: grey values are prepared as the model's card says; none: they are prepared already",
+            choices=("card", "none"),
+            default="card",
+        ),
+    )
+}
+
+
+def as_table() -> str:
+    """The columns as a Markdown table, for the documentation."""
+    head = ["column", "for", "meaning", "empty means"]
+    rows = [[f"`{column.name}`", _for(column), _said(column), column.default or _needed(column)] for column in _all()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def as_comments() -> list[str]:
+    """The columns as lines for people, for a template."""
+    return [f"{column.name} ({_for(column)}): {_said(column)}; empty: {_empty(column)}" for column in _all()]
+
+
+def _all() -> list[Column]:
+    return list(COLUMNS.values())
+
+
+def _for(column: Column) -> str:
+    return "both" if column.kinds == BOTH else f"{column.kinds[0]}s"
+
+
+def _said(column: Column) -> str:
+    return f"{column.meaning} ({', '.join(column.choices)})" if column.choices else column.meaning
+
+
+def _empty(column: Column) -> str:
+    return column.default or _needed(column)
+
+
+REQUIRED: dict[Kind, tuple[str, ...]] = {"pair": ("name", "fixed", "moving"), "sequence": ("name", "sequence")}
+
+
+def _needed(column: Column) -> str:
+    return "must be given" if any(column.name in names for names in REQUIRED.values()) else "none"

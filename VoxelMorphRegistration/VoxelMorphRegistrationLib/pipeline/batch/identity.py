@@ -1,0 +1,127 @@
+"""What a result was made of: the inputs' checksums, the options, the model. The same again need not be done again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from VoxelMorphRegistrationLib.errors import FileError
+from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.weights import file_sha256
+from VoxelMorphRegistrationLib.pipeline.batch.case import Case
+
+_MODEL = "model"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file, or a folder of files, at one time."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+    """Of a folder: of its newest file."""
+    sha256: str
+    """Of a folder: of the names and checksums of its files."""
+
+    @classmethod
+    def of(cls, path: str | Path) -> FileState:
+        """Reads it whole, unless this process did so before and it looks the same. Raises FileError."""
+        try:
+            size, modified = _look(Path(path))
+            return cls(str(path), size, modified, _sha256(str(path), size, modified))
+        except OSError as error:
+            raise FileError(f"{path} cannot be read ({error.strerror}); check that the worker may see it.") from error
+
+    def looks_the_same(self, path: str) -> bool:
+        """Whether this path has the size and time of then; nothing is read."""
+        try:
+            return self.path == path and (self.bytes, self.modified_ns) == _look(Path(path))
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Of a case: equal where the same inputs, wherever they lie, would be worked on in the same way."""
+
+    inputs: Mapping[str, FileState]
+    """By column; a model that is a file is one of them."""
+    options: Mapping[str, str]
+    model_sha256: str
+    """Of a model that is known by name; "" for a file."""
+
+    @classmethod
+    def of(cls, case: Case) -> Identity:
+        """Reads every input. Raises FileError, or ModelError for a model that is unknown here."""
+        files = _files(case)
+        model = "" if _MODEL in files else Catalogue().card(_model(case)).sha256
+        return cls({name: FileState.of(path) for name, path in files.items()}, _other_options(case, files), model)
+
+    def is_same(self, other: Identity) -> bool:
+        """By content: a file that was moved or touched is the same."""
+        return (
+            self.options == other.options
+            and self.model_sha256 == other.model_sha256
+            and self.inputs.keys() == other.inputs.keys()
+            and all(state.sha256 == other.inputs[name].sha256 for name, state in self.inputs.items())
+        )
+
+    def looks_like(self, case: Case) -> bool:
+        """Whether the case is the same as far as names, sizes and times tell."""
+        files = _files(case)
+        return (
+            self.options == _other_options(case, files)
+            and self.inputs.keys() == files.keys()
+            and (_MODEL in files or self.model_sha256 == Catalogue().card(_model(case)).sha256)
+            and all(state.looks_the_same(files[name]) for name, state in self.inputs.items())
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Identity:
+        """What ``dataclasses.asdict`` made, back."""
+        inputs = {name: FileState(**state) for name, state in values["inputs"].items()}
+        return cls(inputs, values["options"], values["model_sha256"])
+
+
+def _model(case: Case) -> str:
+    return case.options.get("model", DEFAULT_MODEL)
+
+
+def _files(case: Case) -> dict[str, str]:
+    files = dict(case.inputs)
+    if os.path.isabs(_model(case)):
+        files[_MODEL] = _model(case)
+        card = Path(_model(case)).with_suffix(".json")
+        if card.is_file():
+            files["model_card"] = str(card)
+    return files
+
+
+def _other_options(case: Case, files: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in sorted(case.options.items()) if name not in files}
+
+
+def _look(path: Path) -> tuple[int, int]:
+    """Size and time of the last change. Raises OSError."""
+    found = [each.stat() for each in _members(path)]
+    return sum(each.st_size for each in found), max((each.st_mtime_ns for each in found), default=0)
+
+
+def _members(path: Path) -> list[Path]:
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+@lru_cache(maxsize=10_000)
+def _sha256(path: str, size: int, modified_ns: int) -> str:
+    """Size and time are part of the question, so that a changed file is read again."""
+    source = Path(path)
+    if not source.is_dir():
+        return file_sha256(source)
+    listing = "".join(f"{file_sha256(each)} {each.relative_to(source)}\n" for each in _members(source))
+    return hashlib.sha256(listing.encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""What is known of a case after it was worked on, as it stands in the manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from VoxelMorphRegistrationLib import __version__
+from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
+
+FINISHED, FAILED = "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """That a worker began with a case."""
+
+    id: str
+    host: str
+    process: int
+    started: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One case: how it ended, of what and by whom it was made, and how good it looks."""
+
+    name: str
+    kind: str
+    status: str
+    """`FINISHED` or `FAILED`."""
+    line: int = 0
+    error: str = ""
+    """For a failed case: one sentence."""
+    identity: Identity | None = None
+    """None where the inputs could not be read, or the worker was lost."""
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Kind of output to its ``file``, relative to the case's folder, and ``bytes``."""
+    model: str = ""
+    engine: str = ""
+    plan: str = ""
+    quality: Mapping[str, float | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of each step, and ``total``."""
+    attempts: tuple[Attempt, ...] = ()
+    """All of them; the last one ended the case, the others were lost with their workers."""
+    ended: str = ""
+    """ISO 8601, UTC."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a result."""
+        return self.status == FINISHED
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Record:
+        """What `to_json` made, back. Raises KeyError, TypeError or AttributeError for anything else."""
+        identity = values["identity"]
+        return cls(
+            **{
+                **values,
+                "identity": None if identity is None else Identity.from_json(identity),
+                "warnings": tuple(values["warnings"]),
+                "attempts": tuple(Attempt(**attempt) for attempt in values["attempts"]),
+            }
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of the library and what it computes with, here."""
+    from importlib.metadata import version
+
+    from VoxelMorphRegistrationLib.network.engines import available_engines
+
+    packages = {"numpy": version("numpy"), "SimpleITK": version("SimpleITK")}
+    return {
+        "voxelmorph-registration": __version__,
+        "Python": platform.python_version(),
+        **packages,
+        **available_engines(),
+    }

@@ -1,0 +1,83 @@
+"""What became of a batch, for people: the worst first, as text and as a table for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from VoxelMorphRegistrationLib.files.output import all_or_nothing, atomic_output
+from VoxelMorphRegistrationLib.pipeline.batch.record import Record
+
+TEXT, TABLE = "report.txt", "report.csv"
+
+_QUALITY = ("similarity_before", "similarity_after", "folded_percent", "largest_displacement_mm")
+_COLUMNS = ("name", "line", "status", *_QUALITY, "seconds", "attempts", "host", "model", "warnings", "error")
+
+
+def worst_first(records: Sequence[Record]) -> list[Record]:
+    """Failed cases, then those with warnings, and within each the least alike first."""
+    return sorted(records, key=lambda record: (record.is_finished, not record.warnings, _similarity(record)))
+
+
+def write_report(records: Sequence[Record], output: Path) -> None:
+    """`TEXT` and `TABLE` in the folder, both or neither. Raises OutputError."""
+    ordered = worst_first(records)
+    with all_or_nothing():
+        for name, text in ((TEXT, as_text(ordered)), (TABLE, as_csv(ordered))):
+            with atomic_output(output / name) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def as_text(records: Sequence[Record]) -> str:
+    """Counts, the usual figures, and a few lines for each case that has something to say."""
+    finished = [record for record in records if record.is_finished]
+    lines = [f"{len(records)} cases: {len(finished)} finished, {len(records) - len(finished)} failed", ""]
+    for name in _QUALITY:
+        values = [value for record in finished if (value := record.quality.get(name)) is not None]
+        if values:
+            words = name.replace("_", " ")
+            lines.append(f"  {words:<24} median {median(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
+    seconds = [record.seconds["total"] for record in finished if "total" in record.seconds]
+    if seconds:
+        lines.append(
+            f"  {'seconds a case':<24} median {median(seconds):.2f}, from {min(seconds):.2f} to {max(seconds):.2f}"
+        )
+    lines += ["", "Worst first (failed, then with warnings, then the least alike):", ""]
+    for record in records:
+        similarity = record.quality.get("similarity_after")
+        looks = "" if similarity is None else f"  similarity {similarity:.3f}"
+        lines.append(f"  {record.name}  {record.status}{looks}")
+        lines += [f"      {text}" for text in ([record.error] if record.error else record.warnings)]
+    return "\n".join([*lines, ""])
+
+
+def as_csv(records: Sequence[Record]) -> str:
+    """One row a case."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    for record in records:
+        writer.writerow(
+            {
+                "name": record.name,
+                "line": record.line,
+                "status": record.status,
+                **{name: "" if value is None else value for name in _QUALITY for value in [record.quality.get(name)]},
+                "seconds": record.seconds.get("total", ""),
+                "attempts": len(record.attempts),
+                "host": record.attempts[-1].host if record.attempts else "",
+                "model": record.model,
+                "warnings": " | ".join(record.warnings),
+                "error": record.error,
+            }
+        )
+    return text.getvalue()
+
+
+def _similarity(record: Record) -> float:
+    value = record.quality.get("similarity_after")
+    return -math.inf if value is None else value
