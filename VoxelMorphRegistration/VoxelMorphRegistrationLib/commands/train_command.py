@@ -9,6 +9,7 @@ from typing import TextIO
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.training.anatomies import read_image, read_label_maps
+from VoxelMorphRegistrationLib.pipeline.training.model_card import general_card
 from VoxelMorphRegistrationLib.pipeline.training.synthetic import SyntheticPairs
 from VoxelMorphRegistrationLib.pipeline.training.trainer import CONTRAST, MODEL_NAME, Trainer, TrainingSettings
 from VoxelMorphRegistrationLib.progress import Progress
@@ -43,7 +44,17 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         print(f"{100 * fraction:5.1f} %  {stage}", file=stderr, flush=True)
 
     trainer.run(arguments.steps, minutes=arguments.minutes, progress=Progress(report))
-    print(f"{trainer.step} steps, {trainer.seconds / 3600:.2f} h: {arguments.folder / MODEL_NAME}", file=stdout)
+    weights = arguments.folder / MODEL_NAME
+    card = general_card(
+        weights,
+        arguments.name,
+        preparation=CONTRAST,
+        description=f"Trained on synthetic pairs from {arguments.start}: {trainer.step} steps of one pair in "
+        f"{trainer.seconds / 3600:.2f} h, seed {settings.seed}.",
+        licence=arguments.licence,
+    )
+    weights.with_suffix(".json").write_text(card.to_json(), encoding="utf-8")
+    print(f"{trainer.step} steps, {trainer.seconds / 3600:.2f} h: {weights}", file=stdout)
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -16,8 +16,8 @@ examples:
   from nothing:
     voxelmorph-registration train --folder run --from nothing --learning-rate 1e-3 --steps 20000
 
-The folder holds checkpoint.npz, model.h5 (VoxelMorph's own format, of the running average of the weights) and
-curve.csv and curve.png, all renewed every few minutes.
+The folder holds checkpoint.npz, model.h5 (VoxelMorph's own format, of the running average of the weights),
+curve.csv and curve.png, all renewed every few minutes, and at the end the model's card, model.json.
 
 """
 
@@ -51,6 +51,8 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--smoothness", type=float, default=0.4, help="weight of VoxelMorph's Grad loss (default 0.4)")
     parser.add_argument("--float32", action="store_true", help="convolutions in float32, not bfloat16")
     parser.add_argument("--threads", type=int, default=1, help="cores to use (default 1)")
+    parser.add_argument("--name", default="voxelmorph-own", help="the model's name on its card, model.json")
+    parser.add_argument("--licence", default="not stated", help="the model's licence on its card")
     parser.set_defaults(run=_run)
 
 

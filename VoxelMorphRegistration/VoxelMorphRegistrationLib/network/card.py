@@ -11,6 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from VoxelMorphRegistrationLib.errors import ModelError
 
+ANY_MODALITY = "any"
+"""The modality of a model that was trained on all contrasts."""
+
 
 @dataclass(frozen=True)
 class IntensityPreparation:
@@ -32,7 +35,8 @@ class ModelCard:
     """A network's input, output, origin and terms.
 
     ``orientation``: where the network's array axes i, j, k point, as letters of R L A P S I (like
-    nibabel.aff2axcodes). ``spacing_mm``: its voxel size along them. ``shape_multiple``: every axis of its
+    nibabel.aff2axcodes). ``spacing_mm``: its voxel size along them; for a network that knows voxels of any size
+    (``any_spacing``) the finest it takes. ``shape_multiple``: every axis of its
     input is a multiple of this. ``field_kind``: whether it predicts a stationary velocity or a displacement.
     ``sha256`` and ``size_bytes`` describe the weights file ``file_name``; both may be empty (0) for a file of
     the user's own that needs no check.
@@ -57,6 +61,7 @@ class ModelCard:
     source_url: str
     licence: str
     citation: str
+    any_spacing: bool = False
 
     @classmethod
     def from_json(cls, path: Path) -> ModelCard:
@@ -94,13 +99,16 @@ def _build(kind: Any, values: Any, where: str) -> Any:
         if not isinstance(values, dict):
             raise ValueError(f'"{where or "card"}" has to be an object')
         hints, prefix = get_type_hints(kind), f"{where}." if where else ""
+        required = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
         for problem, names in (
-            ("lacks", hints.keys() - values.keys()),
+            ("lacks", required - values.keys()),
             ("has the unknown", values.keys() - hints.keys()),
         ):
             if names:
                 raise ValueError(f'it {problem} "{prefix}{min(names)}"')
-        return kind(**{name: _build(hint, values[name], prefix + name) for name, hint in hints.items()})  # type: ignore[operator]
+        return kind(
+            **{name: _build(hint, values[name], prefix + name) for name, hint in hints.items() if name in values}
+        )  # type: ignore[operator]
     if get_origin(kind) is Literal:
         if values not in get_args(kind):
             raise ValueError(f'"{where}" is {values!r} and has to be one of {", ".join(get_args(kind))}')

@@ -2,7 +2,8 @@
 
 Once two images roughly overlap, the mean of one at each intensity of the other is a curve that carries one contrast
 over to the other, whatever the two are (the intensity transfer of Guimond et al., IEEE TMI 20(1), 2001; its quality is
-the correlation ratio of Roche et al., MICCAI 1998). Which of the two is carried over is decided by that, too: of a CT and an MRI it is the CT, whose every value means one tissue.
+the correlation ratio of Roche et al., MICCAI 1998). That decides, too, which of the two is carried over: of a CT and an
+MRI it is the CT, whose every value means one tissue.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.network.card import ModelCard
+from VoxelMorphRegistrationLib.network.card import ANY_MODALITY, ModelCard
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
 from VoxelMorphRegistrationLib.spatial import Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
@@ -86,13 +86,14 @@ def misfits(
 def _misfits_of(who: str, image: Image, mask: Image | None, card: ModelCard, resolution: str) -> list[str]:
     found = []
     lattice = image.grid.reoriented(card.orientation)
-    coarsest = float((lattice.spacing / (np.array(card.spacing_mm) * RESOLUTIONS[resolution])).max())
-    if coarsest > 2.0:
+    trained_on = np.full(3, lattice.spacing.min()) if card.any_spacing else np.array(card.spacing_mm)
+    scale = 1 if card.any_spacing else RESOLUTIONS[resolution]
+    if (lattice.spacing / (trained_on * scale)).max() > 2.0:
         found.append(
-            f"{who} has voxels of {_mm(lattice.spacing)}, much coarser than the {_mm(np.array(card.spacing_mm))} "
+            f"{who} has voxels of {_mm(lattice.spacing)}, much coarser than the {_mm(trained_on)} "
             f"that {card.title} was trained on; expect less detail across the thick slices."
         )
-    if card.modality != "CT" and image.array.min() < -200:
+    if card.modality not in ("CT", ANY_MODALITY) and image.array.min() < -200:
         found.append(
             f"{who} has values down to {float(image.array.min()):g}, as a CT has, but {card.title} was trained on "
             f"{card.modality or 'other images'}; choose another model."

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.network.card import ModelCard
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
 RESOLUTIONS = {"full": 1, "half": 2, "quarter": 4}
+"""Each is so many times coarser than the model's own, or than what _MOST_VOXELS allow where it has none."""
+
+_MOST_VOXELS = 160 * 192 * 224  # at full resolution, for a model of any voxel size: what the T1 model takes
 
 _MARGIN = 4  # voxels of the network's grid; in them the field fades to the pre-alignment
 _SAME_SPACING = 0.05  # relative; a lattice this close to the card's is used as it is, without interpolation
@@ -31,6 +35,9 @@ def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image 
     Content is what lies above the image's minimum, or inside ``mask``; a margin is added and each side is
     filled up to a multiple of the card's, so nothing of the content is cropped. Where the fixed image's spacing is
     the card's to 5 %, its own voxels are used.
+
+    For a model of any voxel size the spacing is isotropic: the fixed image's finest, or as much coarser as it takes
+    for the content to fill at most 160 x 192 x 224 voxels (an eighth or a 64th of them at the lower resolutions).
     """
     content = fixed if mask is None else mask
     start, stop = content.content_window()
@@ -39,6 +46,8 @@ def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image 
     lattice = window.reoriented(card.orientation)
     scale = RESOLUTIONS[resolution]
     wanted = np.array(card.spacing_mm) * scale
+    if card.any_spacing:
+        wanted, scale = _fitting_spacing(lattice, card, scale), 1
     ratio = wanted / lattice.spacing
     same = bool(np.all(np.abs(ratio - np.round(ratio)) <= _SAME_SPACING * ratio) and np.all(np.round(ratio) == scale))
     step = np.round(ratio) if same else ratio  # in voxels of the fixed lattice
@@ -54,6 +63,13 @@ def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image 
     matrix[:3, 3] = lattice.to_ras(first)
     grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), matrix)
     return ModelGridPlan(grid, same and scale == 1, _describe(grid, fixed, resolution))
+
+
+def _fitting_spacing(lattice: Grid, card: ModelCard, scale: int) -> npt.NDArray[np.float64]:
+    volume = float(np.prod(np.array(lattice.shape) * lattice.spacing))
+    coarse_enough = (volume / (_MOST_VOXELS / scale**3)) ** (1 / 3)
+    fitting: npt.NDArray[np.float64] = np.maximum(card.spacing_mm, max(float(lattice.spacing.min()), coarse_enough))
+    return fitting
 
 
 def _describe(grid: Grid, fixed: Image, resolution: str) -> str:

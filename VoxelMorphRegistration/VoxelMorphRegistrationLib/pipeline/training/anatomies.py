@@ -43,9 +43,9 @@ def random_anatomy(rng: np.random.Generator, label_maps: Sequence[Labels], image
     if kind == "together" and len(label_maps) > 1:
         return paint_subjects(rng, label_maps, texture=False)
     if kind == "map" and label_maps:
-        return paint_subjects(rng, [label_maps[rng.integers(len(label_maps))]], texture=True)
+        return paint_subjects(rng, [label_maps[int(rng.integers(len(label_maps)))]], texture=True)
     if kind == "image" and images:
-        return recoloured(rng, images[rng.integers(len(images))])
+        return recoloured(rng, images[int(rng.integers(len(images)))])
     return paint_subjects(rng, [random_shapes(rng)], texture=True)
 
 
@@ -142,7 +142,8 @@ def _label_centres(labels: Image, count: int) -> NDArray[np.float64]:
     sizes[0] = 0
     sums = [np.bincount(flat, index.ravel(), count) for index in np.indices(labels.grid.shape, np.float32)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return labels.grid.to_ras(np.where(sizes[:, None] > 0, np.stack(sums, -1) / sizes[:, None], np.nan))
+        centres = np.where(sizes[:, None] > 0, np.stack(sums, -1) / sizes[:, None], np.nan)
+    return np.asarray(labels.grid.to_ras(centres), np.float64)
 
 
 def _affine_between(centres: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,7 +185,7 @@ def read_image(path: Path) -> FloatArray:
     low, high = float(fine.min()), float(np.quantile(fine, 0.999))
     if high <= low:
         raise InputError(f"{path.name} holds one value only, so nothing can be learned from it.")
-    return np.clip((fine - np.float32(low)) / np.float32(high - low), 0, 1)
+    return np.asarray(np.clip((fine - low) / (high - low), 0, 1), np.float32)
 
 
 def _content(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -197,5 +198,5 @@ def _content(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array[tuple(window)]
 
 
-def _to_bytes(image: FloatArray) -> NDArray[np.uint8]:
-    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+def _to_bytes(image: FloatArray) -> Labels:
+    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from VoxelMorphRegistrationLib.errors import InputError
 
-Arrays = list[NDArray[np.generic]]
+Arrays = list[NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Checkpoint:
         }
         partial = path.with_name(path.name + ".part")
         with partial.open("wb") as file:
-            np.savez(file, step=self.step, seconds=self.seconds, settings=self.settings, **arrays)  # type: ignore[arg-type]
+            np.savez(file, step=self.step, seconds=self.seconds, settings=self.settings, **arrays)
         partial.replace(path)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def make_pair(
 ) -> TrainingPair:
     """Two warped views of one anatomy: any part, size, orientation and mirror image of it, in two contrasts."""
     while True:
-        anatomy = bank[rng.integers(len(bank))]
+        anatomy = bank[int(rng.integers(len(bank)))]
         first, second = rng.integers(len(anatomy.subjects), size=2)
         view = _random_view(rng, anatomy.subjects[first].shape, shape)
         hidden_moving = _seen(anatomy.subjects[first], _moved(rng, view, shape))
@@ -59,13 +60,25 @@ def _two_contrasts(rng: np.random.Generator) -> list[Callable[[FloatArray], Floa
     """Intensity curves of a pair: the same (as two scans of one kind), each the other's negative, or any two."""
     kind = rng.choice(("same", "curved", "inverted", "any"), p=(0.3, 0.15, 0.2, 0.35))
     if kind == "same":
-        return [lambda image: image] * 2
+        return [_as_it_is, _as_it_is]
     if kind == "inverted":
-        negative = rng.permutation(2)
-        return [(lambda image: 1 - image) if flip else (lambda image: image) for flip in negative]
+        negative = rng.permutation(2)  # the one or the other
+        return [_negative if flip else _as_it_is for flip in negative]
     seeds = [int(rng.integers(2**31))] * 2 if kind == "curved" else rng.integers(2**31, size=2).tolist()
     strength = float(rng.uniform(0.3, 1))
-    return [lambda image, seed=seed: random_curve(np.random.default_rng(seed), image, strength) for seed in seeds]
+    return [partial(_curved, seed=seed, strength=strength) for seed in seeds]
+
+
+def _as_it_is(image: FloatArray) -> FloatArray:
+    return image
+
+
+def _negative(image: FloatArray) -> FloatArray:
+    return 1 - image
+
+
+def _curved(image: FloatArray, seed: int, strength: float) -> FloatArray:
+    return random_curve(np.random.default_rng(seed), image, strength)
 
 
 def _random_view(rng: np.random.Generator, source: Shape, shape: Shape) -> NDArray[np.float32]:
@@ -107,7 +120,9 @@ def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
 def _seen(subject: NDArray[np.uint8], positions: FloatArray) -> FloatArray:
     import scipy.ndimage
 
-    values = scipy.ndimage.map_coordinates(subject, positions, output=np.float32, order=1, mode="constant", cval=0)
+    values: FloatArray = scipy.ndimage.map_coordinates(
+        subject, positions, output=np.float32, order=1, mode="constant", cval=0
+    )
     return values * np.float32(1 / 255)
 
 
@@ -121,7 +136,7 @@ def _acquired(rng: np.random.Generator, image: FloatArray) -> FloatArray:
         light = smooth_noise(rng, image.shape, max(image.shape) * float(rng.uniform(0.4, 1.0)))
         image = image * np.exp(np.float32(rng.uniform(0, 0.3)) * light)
     noise = np.float32(rng.uniform(0, 0.06)) * rng.standard_normal(image.shape, dtype=np.float32)
-    return image + noise * (image > image.min())
+    return np.asarray(image + noise * (image > image.min()), np.float32)
 
 
 def _masked(rng: np.random.Generator, image: FloatArray, wanted: bool) -> FloatArray:

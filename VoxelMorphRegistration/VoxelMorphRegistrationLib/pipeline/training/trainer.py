@@ -80,7 +80,7 @@ class Trainer:
             self._resume(Checkpoint.read(folder / CHECKPOINT_NAME))
         self._curve = LossCurve(folder, self.step)
         self._compiled = tf.function(self._one_step)
-        self._compiled_residual = tf.function(lambda *images: objective(self.network, images, 0.0)[1])  # type: ignore[arg-type]
+        self._compiled_residual = tf.function(lambda *images: objective(self.network, images, 0.0)[1])
 
     def run(
         self,
@@ -156,16 +156,15 @@ class Trainer:
         loss, residual = self._compiled(*_tensors(self._pair_at(self.step)))
         self.step += 1
         keep = min(self.settings.averaging, self.step / (self.step + 10))
-        for mean, variable in zip(self._averaged, self.network.variables, strict=True):
-            mean *= np.float32(keep)
-            mean += np.float32(1 - keep) * variable.numpy()
+        for number, variable in enumerate(self.network.variables):
+            self._averaged[number] += np.float32(1 - keep) * (variable.numpy() - self._averaged[number])
         return float(loss), float(residual)
 
     def _one_step(self, *images: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss, residual = objective(self.network, images, self.settings.smoothness)  # type: ignore[arg-type]
+            loss, residual = objective(self.network, images, self.settings.smoothness)
         variables = self.network.variables
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
         self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
