@@ -644,7 +644,7 @@ def test_openvino_from_pypi_runs_from_its_folder(tmp_path, private_python, monke
             pytest.skip(f"needs PyPI: {error}")
         raise
     assert status.state is State.COMPLETE
-    assert sorted(status.versions) == ["h5py", "openvino"]
+    assert {"h5py", "nibabel", "openvino"} <= set(status.versions)
     assert status.size_bytes < installation.packages.disk_mb * 1e6 < 2 * status.size_bytes
     assert [path.name for path in installation.root.iterdir()] == [installation.folder.name]
     assert private_python.files() == files

@@ -85,10 +85,12 @@ def test_previews_show_the_better_candidate_as_better():
     pair = cases.case("vxm thick")
     array, _ = cases.stored(pair, "LPS mm (ITK)")
     diagnosis = identify(RawField(array, "x"), pair.fixed, pair.moving)
+    grid = pair.fixed.grid
+    points = grid.to_ras(np.stack(np.meshgrid(*[np.arange(0, n, 2) for n in grid.shape], indexing="ij"), -1))
     scores = []
     for candidate in (diagnosis.candidates[0], diagnosis.candidates[-1]):
-        fixed, moved = diagnosis.preview(candidate)
-        assert fixed.grid.is_same(moved.grid)
-        inside = fixed.array > fixed.array.max() / 20
-        scores.append(np.corrcoef(fixed.array[inside], moved.array[inside])[0, 1])
+        fixed, moved = diagnosis.seen_at(points, candidate.convention)
+        assert fixed.shape == moved.shape == points.shape[:3]
+        inside = fixed > fixed.max() / 20
+        scores.append(np.corrcoef(fixed[inside], moved[inside])[0, 1])
     assert scores[0] > scores[1] + 0.05

@@ -28,6 +28,11 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield source
     except RegistrationError:
         raise
+    except ImportError as error:
+        raise FileError(
+            f"{source.name} cannot be read without the Python package {error.name}; install it: in Slicer it comes "
+            "with the OpenVINO engine (section Setup of the VoxelMorph Registration module)."
+        ) from error
     except PermissionError as error:
         raise FileError(f"{source} cannot be opened: you may not read it; ask its owner or copy it.") from error
     except Exception as error:

@@ -47,7 +47,7 @@ _LIST = [
         title="OpenVINO",
         download_mb=90,  # Windows; Linux 65, macOS 36
         disk_mb=280,  # Windows; Linux 200, macOS 160
-        check="import h5py, openvino; openvino.Core()",
+        check="import h5py, nibabel, openvino; openvino.Core()",
         left_out=("openvino-telemetry",),  # sends usage statistics, and OpenVINO does without it where it is missing
     ),
     EnginePackages(

@@ -32,6 +32,8 @@ class BackgroundJob(ABC, Generic[Result_co]):
 
 
 _MODULES = {
+    "FieldDiagnosisJob": "field_jobs",
+    "FieldJob": "field_jobs",
     "RegistrationJob": "registration_job",
 }
 """Name of a job's class: the module, within this package, in which it is."""

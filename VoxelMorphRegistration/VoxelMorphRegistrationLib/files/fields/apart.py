@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import site
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError, RegistrationError
 from VoxelMorphRegistrationLib.files.fields.raw import Hint, RawField
+from VoxelMorphRegistrationLib.processes import NO_WINDOW, kill_with_children
 from VoxelMorphRegistrationLib.spatial import Grid
 
 _log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def _run(python: str, arguments: list[str], patience: float) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Slicer's Python is a launcher, and is ended with what it launched
-            creationflags=_creation_flags(),
+            creationflags=NO_WINDOW,
         )
     except OSError as error:
         _log.warning("%s cannot be started (%s); a file is read without its protection.", python, error)
@@ -96,26 +96,9 @@ def _run(python: str, arguments: list[str], patience: float) -> bool:
         return False
     finally:
         if child.poll() is None:
-            _end(child)
+            kill_with_children(child)
+            child.wait()
     return True
-
-
-def _creation_flags() -> int:
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW
-    else:
-        return 0
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        with suppress(OSError):
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(child.pid)], check=False, capture_output=True)
-    else:
-        with suppress(OSError):
-            os.killpg(child.pid, signal.SIGKILL)
-    child.kill()
-    child.wait()
 
 
 def _field(answer: dict[str, Any], array: Any) -> RawField:

@@ -7,6 +7,7 @@ with another intent, or none, was written by a program that does not follow the 
 from __future__ import annotations
 
 import gzip
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import nifti
 from VoxelMorphRegistrationLib.files.fields import surfa
 from VoxelMorphRegistrationLib.files.fields.arrays import read_plain_hdf5
@@ -37,8 +38,12 @@ def stated(components: str, because: str, *, sure: bool) -> tuple[Hint, ...]:
 
 def read_nifti_field(path: Path, key: str | None = None) -> RawField:
     """NIfTI in every variant: 5-D or 4-D, components first or last, any intent, FreeSurfer's extension."""
-    values, grid, intent = nifti.read_nifti(path, lambda header: None)
-    warp = surfa.from_nifti(path)
+    try:
+        values, grid, intent = nifti.read_nifti(path, lambda header: None)
+        warp = surfa.from_nifti(path)
+    except ImportError:  # nibabel, which Slicer does not bring
+        values, grid, intent = _nifti_by_itk(path)
+        warp = None
     if values.dtype.names or values.dtype.kind not in "fi":
         raise InputError(f"{path.name} holds colours or labels ({values.dtype}), not displacement vectors.")
     notes: list[str] = []
@@ -66,6 +71,26 @@ def read_nifti_field(path: Path, key: str | None = None) -> RawField:
         )
     raw = RawField(values, path.name, hints=hints, notes=tuple(notes))
     return _placed(raw, grid.ijk_to_ras)
+
+
+def _nifti_by_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, int]:
+    """The same by ITK alone: without FreeSurfer's extension, and 4-D or 5-D in place of it where there are no vectors.
+
+    Of a truncated file ITK gives uninitialised memory, so the length is looked at here.
+    """
+    image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
+    array: npt.NDArray[Any] = sitk.GetArrayFromImage(image)
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        complete = len(stream.read()) >= array.nbytes
+    if not complete:
+        raise FileError(f"{path} cannot be read: it is incomplete; copy or export it again.")
+    dimension = image.GetDimension()
+    array = array.transpose(*range(dimension)[::-1], *range(dimension, array.ndim))
+    intent = int(image.GetMetaData("intent_code"))
+    if image.GetNumberOfComponentsPerPixel() == 3 and intent == nifti.DISPLACEMENT_VECTOR:
+        array = array * np.array([-1, -1, 1], array.dtype)  # ITK has turned these, and only these, into LPS
+    i, j, k = array.shape[1:4] if array.shape[0] == 3 and array.shape[3] != 3 else array.shape[:3]
+    return array, Grid((i, j, k), _matrix(image)), intent
 
 
 def read_mgh_field(path: Path, key: str | None = None) -> RawField:
@@ -112,7 +137,7 @@ def read_transform_field(path: Path, key: str | None = None) -> RawField:
     A composite is joined into one total field on the grid of the field in it. Plain HDF5 files go on to
     `read_plain_hdf5`.
     """
-    if path.suffix.lower() in (".h5", ".hdf5"):
+    if path.suffix.lower() in (".h5", ".hdf5") and importlib.util.find_spec("h5py"):
         import h5py
 
         with h5py.File(path, "r") as file:
@@ -125,7 +150,7 @@ def read_transform_field(path: Path, key: str | None = None) -> RawField:
                 f"{path.name} holds a field stored from its other side, which only Slicer understands; "
                 "in Slicer, save the transform as .nrrd, or convert it to a from-parent grid transform."
             )
-    transform = sitk.ReadTransform(str(path))
+    transform = _read_transform(path)
     fields = _fields_in(transform)
     if not fields:
         what = "only an affine" if transform.IsLinear() else f"a {transform.GetName()}"
@@ -149,6 +174,15 @@ def read_transform_field(path: Path, key: str | None = None) -> RawField:
     array = np.asarray(sitk.GetArrayFromImage(image), np.float32).transpose(2, 1, 0, 3)
     hints = stated("LPS", "ITK transform file", sure=True)
     return RawField(array, path.name, bridge.grid_from_sitk(image), hints, notes)
+
+
+def _read_transform(path: Path) -> sitk.Transform:
+    try:
+        return sitk.ReadTransform(str(path))
+    except RuntimeError:
+        if path.suffix.lower() in (".h5", ".hdf5"):  # not ITK's: where h5py is missing, that is to be said
+            import h5py  # noqa: F401
+        raise
 
 
 def _fields_in(transform: sitk.Transform) -> list[sitk.Image]:

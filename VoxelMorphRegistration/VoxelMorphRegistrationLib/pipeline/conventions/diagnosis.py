@@ -19,15 +19,14 @@ from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.conventions.hypotheses import KNOWN, fits
 from VoxelMorphRegistrationLib.pipeline.conventions.ranking import MIDDLE, Ranked, Ranking, allowed, rank, trials
-from VoxelMorphRegistrationLib.pipeline.conventions.sampling import ImageSampler
+from VoxelMorphRegistrationLib.pipeline.conventions.sampling import ImageSampler, Values
 from VoxelMorphRegistrationLib.pipeline.conventions.search import CoarseField, Level, Trial
 from VoxelMorphRegistrationLib.pipeline.conventions.statistics import Statistics, layouts, statistics
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Image
-from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
+from VoxelMorphRegistrationLib.spatial.grid import Floats
 
 _STATED = -1.0  # the cost of what the container says: it names its group
 _LISTED = 9
-_PREVIEW_VOXELS = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +61,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Evidence:
     """The ranked candidates, whether the first was accepted, and why.
 
     ``verdict`` is one sentence. ``ambiguous`` says what could not be told apart, ``settled_by`` what more input would.
     ``findings`` are mistakes seen in the field, with their repairs; ``notes`` what the container made of it.
     """
 
-    raw: RawField
-    fixed: Image
-    moving: Image | None
     candidates: tuple[Candidate, ...]
     accepted: bool
     verdict: str
@@ -82,45 +78,11 @@ class Diagnosis:
     similarity_before: float | None
     tried: int
     seconds: float
-    _fields: dict[Convention, DisplacementField] = field(default_factory=dict, repr=False)
 
     @property
     def best(self) -> Candidate:
         """The first candidate."""
         return self.candidates[0]
-
-    def field(self, convention: Convention | None = None) -> DisplacementField:
-        """The field from fixed to moving space under a convention (default: the best's), RAS mm.
-
-        On the lattice on which it is stored; one stored from moving to fixed is inverted onto the fixed grid.
-        Raises InputError or TransformError where it cannot be applied.
-        """
-        chosen = convention or self.best.convention
-        if chosen not in self._fields:
-            moving = None if self.moving is None else self.moving.grid
-            self._fields.clear()
-            self._fields[chosen] = chosen.resampling(self.raw, self.fixed.grid, moving)
-        return self._fields[chosen]
-
-    def preview(self, candidate: Candidate, voxels: int = _PREVIEW_VOXELS) -> tuple[Image, Image]:
-        """The fixed volume and the moving one warped by a candidate, both on a coarse grid of the fixed volume.
-
-        Quick (a fraction of a second), for checkerboards. Raises InputError without a moving volume.
-        """
-        if self.moving is None:
-            raise InputError("A preview needs the moving volume; choose it.")
-        shape = [max(2, min(n, round(n * voxels / max(self.fixed.grid.shape)))) for n in self.fixed.grid.shape]
-        grid = self.fixed.grid.with_shape((shape[0], shape[1], shape[2]))
-        seen = bridge.resample(
-            bridge.scalar_to_sitk(self.fixed.array, self.fixed.grid), grid, pixel_type=bridge.FLOAT32
-        )
-        trial = _trial(candidate.convention, 0.0, self.raw, self.fixed, self.moving)
-        index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), -1).reshape(-1, 3)
-        points = grid.to_ras(index)
-        moved = ImageSampler(self.moving.array, self.moving.grid.ras_to_ijk).at_ras(
-            points + trial.displacements(points)
-        )
-        return Image(bridge.scalar_from_sitk(seen), grid, "fixed"), Image(moved.reshape(grid.shape), grid, "moved")
 
     def table(self) -> str:
         """The evidence for a person at a terminal."""
@@ -158,6 +120,46 @@ class Diagnosis:
             "tried": self.tried,
             "seconds": round(self.seconds, 2),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis(Evidence):
+    """The evidence, with the field and the volumes that it is about."""
+
+    raw: RawField
+    fixed: Image
+    moving: Image | None
+    _fields: dict[Convention, DisplacementField] = field(default_factory=dict, repr=False)
+
+    def field(self, convention: Convention | None = None) -> DisplacementField:
+        """The field from fixed to moving space under a convention (default: the best's), RAS mm.
+
+        On the lattice on which it is stored; one stored from moving to fixed is inverted onto the fixed grid.
+        Raises InputError or TransformError where it cannot be applied.
+        """
+        chosen = convention or self.best.convention
+        if chosen not in self._fields:
+            moving = None if self.moving is None else self.moving.grid
+            self._fields.clear()
+            self._fields[chosen] = chosen.resampling(self.raw, self.fixed.grid, moving)
+        return self._fields[chosen]
+
+    def seen_at(self, points_ras: Floats, convention: Convention | None = None) -> tuple[Values, Values]:
+        """The values of the fixed volume and of the moving one at (..., 3) positions of fixed space.
+
+        The moving one as a convention warps it (None: as it lies); quick, for pictures. Raises InputError without a
+        moving volume, and for a convention that does not fit the field.
+        """
+        if self.moving is None:
+            raise InputError("A preview needs the moving volume; choose it.")
+        points = points_ras.reshape(-1, 3)
+        there = points
+        if convention is not None:
+            there = points + _trial(convention, 0.0, self.raw, self.fixed, self.moving).displacements(points)
+        seen = ImageSampler(self.fixed.array, self.fixed.grid.ras_to_ijk).at_ras(points)
+        moved = ImageSampler(self.moving.array, self.moving.grid.ras_to_ijk).at_ras(there)
+        shape = points_ras.shape[:-1]
+        return seen.reshape(shape), moved.reshape(shape)
 
 
 def identify(
