@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from VoxelMorphRegistrationLib.errors import ModelError
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
@@ -150,8 +151,7 @@ class Catalogue:
         Raises ModelError for a name that is taken, a file that is no network of VoxelMorph (where h5py is there to
         look), or a folder that cannot be written; then nothing was added.
         """
-        if any(known.name == card.name for known in self.cards()):
-            raise ModelError(f'There is a model "{card.name}" already; give this one another title.')
+        self._check_free(card.name)
         if importlib.util.find_spec("h5py") is not None:  # in Slicer's own Python it is not; the engine looks, too
             read_vxm_dense(weights)
         own = self._own_card_path(card)
@@ -173,6 +173,12 @@ class Catalogue:
                 part.unlink(missing_ok=True)
         return card
 
+    def name_for(self, title: str) -> str:
+        """The name of a new model of this title; raises ModelError where there is one of that name."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "model"
+        self._check_free(name)
+        return name
+
     def card_for_own_file(
         self,
         weights: Path,
@@ -183,9 +189,12 @@ class Catalogue:
         spacing_mm: tuple[float, float, float],
         skull_stripped: bool,
         intensity: IntensityPreparation,
+        field_kind: Literal["velocity", "displacement"] = "velocity",
+        shape_multiple: int = 16,
+        description: str = "",
     ) -> ModelCard:
-        """A card for a user's own VxmDense file. Raises ModelError for a file or choice that cannot be."""
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "model"
+        """A card for a user's own file that the engines run. Raises ModelError for a file or choice that cannot be."""
+        name = self.name_for(title)
         try:
             sha256, size = file_sha256(weights), weights.stat().st_size
         except OSError as error:
@@ -193,17 +202,17 @@ class Catalogue:
         card = ModelCard(
             name=name,
             title=title,
-            description=f"Added by you from {weights.name}.",
+            description=description or f"Added by you from {weights.name}.",
             suitable_for=modality or "not stated",
             orientation=orientation,
             spacing_mm=spacing_mm,
             smallest_extent_mm=(0.0, 0.0, 0.0),
             largest_extent_mm=(10_000.0, 10_000.0, 10_000.0),
-            shape_multiple=16,
+            shape_multiple=shape_multiple,
             intensity=intensity,
             modality=modality,
             skull_stripped=skull_stripped,
-            field_kind="velocity",
+            field_kind=field_kind,
             file_name=f"{name}.h5",
             sha256=sha256,
             size_bytes=size,
@@ -229,6 +238,10 @@ class Catalogue:
         except OSError as error:
             raise ModelError(f"The model file {weights} cannot be removed ({error.strerror}).") from error
         return found
+
+    def _check_free(self, name: str) -> None:
+        if any(known.name == name for known in self.cards()):
+            raise ModelError(f'There is a model "{name}" already; give this one another title.')
 
     def _own_card_path(self, card: ModelCard) -> Path:
         return self.cache_folder / f"{card.name}.json"

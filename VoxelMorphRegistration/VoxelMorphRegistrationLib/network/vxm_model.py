@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,33 @@ class VxmDenseModel:
             i, j, k = (round(size / resolution) for size in input_shape)
             vectors = upsample(vectors, (i, j, k))
         return vectors
+
+
+def with_images_exchanged(model: VxmDenseModel) -> VxmDenseModel:
+    """The network that says of (a, b) what ``model`` says of (b, a)."""
+    first, *others = model.encoder[0]
+    encoder = ((_with_inputs(first, [1, 0]), *others), *model.encoder[1:])
+    final, flow = list(model.final), model.flow
+    if model.stride_padding is not None and model.upsamplings == len(model.encoder):
+        # there the images themselves are joined to the last upsampling, behind its own channels
+        channels = (final[0] if final else flow).kernel.shape[3]
+        order = [*range(channels - 2), channels - 1, channels - 2]
+        if final:
+            final[0] = _with_inputs(final[0], order)
+        else:
+            flow = _with_inputs(flow, order)
+    return replace(model, encoder=encoder, final=tuple(final), flow=flow)
+
+
+def with_components(model: VxmDenseModel, axes: tuple[int, int, int]) -> VxmDenseModel:
+    """The network whose field's component ``axes[n]`` is component n of what ``model`` says."""
+    order = [axes.index(n) for n in range(3)]
+    kernel, bias = model.flow.kernel[..., order], model.flow.bias[order]
+    return replace(model, flow=Convolution(np.ascontiguousarray(kernel), np.ascontiguousarray(bias)))
+
+
+def _with_inputs(layer: Convolution, order: list[int]) -> Convolution:
+    return Convolution(np.ascontiguousarray(layer.kernel[:, :, :, order]), layer.bias)
 
 
 def check_channels(name: str, model: VxmDenseModel) -> None:

@@ -9,7 +9,7 @@ velocity at half resolution, integrated in 7 steps. The variance is for training
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -20,7 +20,7 @@ from VoxelMorphRegistrationLib.errors import ModelError
 from VoxelMorphRegistrationLib.network.families import numpy_layers
 from VoxelMorphRegistrationLib.network.families.original import Original
 from VoxelMorphRegistrationLib.network.keras_file import KerasFile
-from VoxelMorphRegistrationLib.network.vxm_model import Convolution, FloatArray, VxmDenseModel, check_channels
+from VoxelMorphRegistrationLib.network.vxm_model import FloatArray, VxmDenseModel, check_channels, with_components
 
 _KERAS_SAME = (0, 1)  # what padding "same" puts before and after an even axis at stride 2 and kernel 3
 _STEPS = 7  # where the file does not say: VecInt of neuron (ext/neuron/neuron/layers.py), as of VoxelMorph
@@ -77,12 +77,11 @@ class _Graph:
         steps, integration, swapped = self._tail(resolution)
         if steps == 0 and resolution != 1:
             raise self._refuse(f"its field is at 1/{resolution:g} resolution and nothing brings it to the image's")
-        flow = self._file.convolution(self._flow.name)
         model = VxmDenseModel(
             encoder=tuple(tuple(map(self._file.convolution, level)) for level in encoder),
             decoder=tuple(tuple(map(self._file.convolution, level)) for level in decoder),
             final=tuple(map(self._file.convolution, final)),
-            flow=_swapped(flow) if swapped else flow,
+            flow=self._file.convolution(self._flow.name),
             upsamplings=upsamplings,
             svf_resolution=resolution,
             integration_resolution=integration,
@@ -90,7 +89,7 @@ class _Graph:
             stride_padding=_KERAS_SAME if strided else None,
         )
         check_channels(self._file.name, model)
-        return model
+        return with_components(model, (1, 0, 2)) if swapped else model
 
     def evaluate(self, moving: FloatArray, fixed: FloatArray) -> FloatArray:
         """The flow's output, layer by layer as the graph says, with x and y exchanged where it is read so."""
@@ -235,12 +234,3 @@ def _convolutions(layers: list[_Layer]) -> list[str]:
 
 def _is_flow(name: str) -> bool:
     return re.search(r"(^|_)flow$", name) is not None
-
-
-def _swapped(flow: Convolution) -> Convolution:
-    """The flow with its first two components exchanged: "xy" has the second array axis first."""
-    return replace(
-        flow,
-        kernel=np.ascontiguousarray(flow.kernel[..., [1, 0, 2]]),
-        bias=np.ascontiguousarray(flow.bias[[1, 0, 2]]),
-    )
