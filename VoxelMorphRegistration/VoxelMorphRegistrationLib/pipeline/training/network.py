@@ -72,6 +72,6 @@ class TrainingNetwork:
         model = self.voxelmorph.networks.VxmDense(_FILE_SHAPE, svf_resolution=_FIELD_RESOLUTION)
         values = [variable.numpy() for variable in self.variables] if weights is None else weights
         model.set_weights(values)
-        partial = path.with_name(path.name + ".part")
+        partial = path.with_name(f"{path.stem}.part.h5")  # Keras writes HDF5 only where the name says so
         model.save(str(partial))
         partial.replace(path)
