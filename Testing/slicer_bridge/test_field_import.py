@@ -7,7 +7,8 @@ import pytest
 from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.slicer_bridge import field_import
+from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.slicer_bridge import field_import, field_running
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform, write_grid_transform
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import volume_node_from_image
 from VoxelMorphRegistrationLib.spatial import DisplacementField
@@ -16,6 +17,12 @@ from VoxelMorphRegistrationLib.spatial import DisplacementField
 @pytest.fixture(scope="module", autouse=True)
 def _needs_an_engine():
     pytest.importorskip("openvino", reason="the fields are made with the OpenVINO engine, which is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """What the jobs do is tested here without the process that runs them; `test_logic_field_import` has that."""
+    monkeypatch.setattr(field_running, "_run", lambda job, progress: job.run(Progress()))
 
 
 def nodes(pair: cases.Case) -> tuple:
@@ -60,20 +67,21 @@ def test_the_seed(scene, tmp_path):
     before = correlation(pair, DisplacementField.zero(pair.fixed.grid))
     assert correlation(pair, terrible) < before + 0.02  # terrible indeed: 0.3 better is what the field can do
 
-    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    examined = field_running.diagnose_transform(node, fixed, moving)
+    diagnosis = examined.diagnosis
     assert diagnosis.accepted, diagnosis.table()
-    assert not field_import.is_right(diagnosis)
+    assert not examined.is_right
     found = {finding.code: finding.message for finding in diagnosis.findings}
     assert "numpy.reshape" in found["reshaped"]
     assert "in voxels and were used as mm" in found["units"]
     assert "along the volume's axes" in found["directions"]
 
-    field_import.write_candidate(diagnosis, node=node, fixed=fixed, moving=moving)
+    examined.repair()
     repaired, direction = read_grid_transform(node)
     assert direction == "resampling"
     assert pair.error(repaired, pair.forward) < RIGHT
     assert correlation(pair, repaired) > before + 0.15
-    assert field_import.is_right(field_import.diagnose_transform(node, fixed, moving))
+    assert field_running.diagnose_transform(node, fixed, moving).is_right
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -88,10 +96,11 @@ def test_the_seed_with_its_axes_moved(scene, transposed):
     b = slicer.util.arrayFromGridTransform(node)
     b[:] = np.moveaxis(tensor[0], 0, -1).transpose(2, 1, 0, 3) if transposed else np.moveaxis(tensor[0], 0, -1)
     slicer.util.arrayFromGridTransformModified(node)
-    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    examined = field_running.diagnose_transform(node, fixed, moving)
+    diagnosis = examined.diagnosis
     assert diagnosis.accepted, diagnosis.table()
     assert {"units", "directions"} <= {finding.code for finding in diagnosis.findings}
-    field_import.write_candidate(diagnosis, node=node)
+    examined.repair()
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
 
 
@@ -101,8 +110,8 @@ def test_a_right_transform_is_left_alone(scene):
     node = result_of_another_registration(pair)
     write_grid_transform(pair.forward, node)
     moving.SetAndObserveTransformNodeID(node.GetID())
-    diagnosis = field_import.diagnose_transform(node, fixed, moving)
-    assert field_import.is_right(diagnosis), diagnosis.table()
+    examined = field_running.diagnose_transform(node, fixed, moving)
+    assert examined.is_right, examined.diagnosis.table()
 
 
 def test_a_modeling_field_used_as_resampling(scene):
@@ -110,10 +119,11 @@ def test_a_modeling_field_used_as_resampling(scene):
     fixed, moving = nodes(pair)
     node = result_of_another_registration(pair)
     write_grid_transform(pair.backward, node)  # should have been "modeling"
-    diagnosis = field_import.diagnose_transform(node, fixed, moving)
+    examined = field_running.diagnose_transform(node, fixed, moving)
+    diagnosis = examined.diagnosis
     assert diagnosis.accepted
     assert "direction" in {finding.code for finding in diagnosis.findings}
-    field_import.write_candidate(diagnosis, node=node)
+    examined.repair()
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
 
 
@@ -121,11 +131,12 @@ def test_arrays_and_files_become_nodes(scene, tmp_path):
     pair = cases.case("vxm oblique")
     fixed, moving = nodes(pair)
     array = cases.stored(pair, "LPS mm (ITK)")[0]
-    node, diagnosis = field_import.import_displacement_field(array, fixed, moving)
-    assert diagnosis.best.convention.components == ("L", "P", "S")
+    imported = field_running.import_displacement_field(array, fixed, moving)
+    node = imported.node
+    assert imported.diagnosis.best.convention.components == ("L", "P", "S")
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
     np.save(tmp_path / "flow.npy", array)
-    node, _ = field_import.import_displacement_field(tmp_path / "flow.npy", fixed, moving, node)
+    node = field_running.import_displacement_field(tmp_path / "flow.npy", fixed, moving, node).node
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
 
 
@@ -135,7 +146,7 @@ def test_tensors_of_tensorflow(scene):
     pair = cases.case("vxm oblique")
     fixed, moving = nodes(pair)
     tensor = tensorflow.constant(cases.stored(pair, "VoxelMorph TF")[0][None])
-    node, _ = field_import.import_displacement_field(tensor, fixed, moving)
+    node = field_running.import_displacement_field(tensor, fixed, moving).node
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
 
 
@@ -147,8 +158,8 @@ def test_what_is_not_understood_is_asked_and_the_scene_stays(scene):
     array = cases.stored(pair, "VoxelMorph TF")[0]
     count = slicer.mrmlScene.GetNumberOfNodes()
     with pytest.raises(InputError, match=r"Not accepted: .* What would settle it: the moving volume\."):
-        field_import.import_displacement_field(array, fixed)
+        field_running.import_displacement_field(array, fixed)
     assert slicer.mrmlScene.GetNumberOfNodes() == count
     given = {"units": "voxel", "components": ("i", "j", "k")}
-    node, _ = field_import.import_displacement_field(array, fixed, given=given)
+    node = field_running.import_displacement_field(array, fixed, given=given).node
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT

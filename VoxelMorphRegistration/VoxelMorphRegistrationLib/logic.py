@@ -16,6 +16,9 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 if TYPE_CHECKING:
     from VoxelMorphRegistrationLib.network.tensor import AxisOrder, Layout
     from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+    from VoxelMorphRegistrationLib.progress import Progress
+    from VoxelMorphRegistrationLib.slicer_bridge.field_import import Choice
+    from VoxelMorphRegistrationLib.slicer_bridge.field_running import ExaminedTransform, ImportedField
     from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import Direction
     from VoxelMorphRegistrationLib.slicer_bridge.registration import FieldKind, OutputGrid, RegistrationNodes
     from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
@@ -107,7 +110,6 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         :param isCancelled: asked between steps; a true value ends with a CancelledError.
         :raises RegistrationError: with a sentence for the user; nothing is left behind then.
         """
-        from VoxelMorphRegistrationLib.progress import Progress
         from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
         from VoxelMorphRegistrationLib.slicer_bridge.running import register_nodes
 
@@ -121,9 +123,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             output_grid=outputGrid,
         )  # fmt: skip
         options = self.options(nodes, model, engine, preAlignment, resolution, intensity)
-        callbacks: dict[str, Any] = {"report": progressCallback, "is_cancelled": isCancelled}
-        progress = Progress(**{name: call for name, call in callbacks.items() if call is not None})
-        written, result = register_nodes(nodes, options, progress)
+        written, result = register_nodes(nodes, options, _progress(progressCallback, isCancelled))
         logging.info(result.summary())
         return RegistrationOutcome(
             written.transform, written.affine_transform, written.inverse_transform, written.volume, result
@@ -192,3 +192,95 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             kind=fieldKind,
             layout=layout,
         )
+
+    def importDisplacementField(
+        self,
+        pathOrArray: Any,
+        fixedVolume: Any,
+        movingVolume: Any = None,
+        outputTransform: Any = None,
+        *,
+        key: str | None = None,
+        components: str | None = None,
+        units: str | None = None,
+        content: str | None = None,
+        direction: str | None = None,
+        axes: str | None = None,
+        layout: str | None = None,
+        placement: str | None = None,
+        candidate: Choice = None,
+        repair: Sequence[str] = (),
+        outputAffineTransform: Any = None,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> ImportedField:
+        """Make a transform node of any displacement field, whatever its numbers mean: that is found out.
+
+        :param pathOrArray: a file (npy, npz, pt, mat, NIfTI, mgz, NRRD, MetaImage, ITK transform), or a NumPy array,
+          PyTorch or TensorFlow tensor.
+        :param fixedVolume: the volume that stayed when the field was computed.
+        :param movingVolume: the volume that was moved; with it every convention is tried. Without it only what the
+          file states, or what is given below, is accepted.
+        :param outputTransform: any transform node; a new grid transform node is made if none is given. Put the moving
+          volume under it.
+        :param key: which array, in files that hold several.
+        :param components: if known, the axis of each component: "ijk", "kji", "-ij-k", "RAS", "LPS" ...
+        :param units: if known, "voxel", "full voxel", "mm" or "normalised".
+        :param content: if known, "displacement", "positions" or "velocity".
+        :param direction: if known, "resampling" (fixed to moving) or "modeling" (moving to fixed).
+        :param axes: if known, the grid axis of each axis of the array: "ijk", "kji" ...
+        :param layout: if known, where the components are: "first" or "last".
+        :param placement: if known, whose voxels these are: the file's "own", the "fixed" or "moving" volume's.
+        :param candidate: the number (from 1) of the listed candidate to take, where none is accepted.
+        :param repair: any of "fill not finite", "unfold", "taper border" and "split affine".
+        :param outputAffineTransform: transform node for the linear part, with repair "split affine".
+        :param progressCallback: called with a text and the part done, 0 to 1.
+        :param isCancelled: asked often; a true value ends with a CancelledError.
+        :return: the `node`, the evidence (`diagnosis`) and the field (`meant`, with `findings` and what was `done`).
+        :raises RegistrationError: an InputError with the evidence where nothing was accepted; the scene is as it was.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.field_running import import_displacement_field
+
+        known = {
+            "components": components, "units": units, "content": content, "direction": direction,
+            "axes": axes, "layout": layout, "placement": placement,
+        }  # fmt: skip
+        return import_displacement_field(
+            pathOrArray,
+            fixedVolume,
+            movingVolume,
+            outputTransform,
+            given={name: value for name, value in known.items() if value is not None},
+            key=key,
+            choice=candidate,
+            repair=repair,
+            affine_node=outputAffineTransform,
+            progress=_progress(progressCallback, isCancelled),
+        )
+
+    def diagnoseTransform(
+        self,
+        transformNode: Any,
+        fixedVolume: Any,
+        movingVolume: Any = None,
+        *,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> ExaminedTransform:
+        """What is wrong with a grid transform that is in the scene: nothing is changed.
+
+        :param transformNode: the transform; the moving volume may lie under it.
+        :return: `is_right`; `findings`, the causes as sentences; `diagnosis`, the evidence; `repair()` mends the
+          transform, `undo()` puts back what it held.
+        :raises RegistrationError: for a transform that holds no grid, or volumes that cannot be used.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.field_running import diagnose_transform
+
+        return diagnose_transform(transformNode, fixedVolume, movingVolume, _progress(progressCallback, isCancelled))
+
+
+def _progress(report: Callable[[str, float], None] | None, is_cancelled: Callable[[], bool] | None) -> Progress:
+    from VoxelMorphRegistrationLib.progress import Progress
+
+    given: dict[str, Any] = {"report": report, "is_cancelled": is_cancelled}
+    return Progress(**{name: call for name, call in given.items() if call is not None})

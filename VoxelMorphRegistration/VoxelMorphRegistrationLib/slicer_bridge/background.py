@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from VoxelMorphRegistrationLib.pipeline.background import Worker
+from VoxelMorphRegistrationLib.slicer_bridge.installation import installations
 
 _worker: Worker | None = None
 
@@ -26,9 +28,32 @@ def shared_worker(extra_paths: Sequence[Path] = ()) -> Worker:
     return _worker
 
 
+def reading_worker() -> Worker:
+    """The shared worker as it is, or else one with the packages of whichever engine is installed: to read files.
+
+    Without any its process reads what SimpleITK and NumPy read.
+    """
+    if _worker is not None:
+        return _worker
+    usable = next((found for found in installations().values() if found.status().is_usable), None)
+    return shared_worker(() if usable is None else usable.paths())
+
+
 def close_shared_worker() -> None:
     """End it and what it runs: before engines are installed or removed, and before the module is reloaded."""
     global _worker  # noqa: PLW0603
     if _worker is not None:
         _worker.close()
     _worker = None
+
+
+def events_without_input() -> Callable[[], Any] | None:
+    """Slicer's event loop, without mouse and keys: a script does not expect the scene to be changed meanwhile."""
+    import slicer
+
+    application = getattr(slicer, "app", None)
+    if application is None:
+        return None
+    import qt
+
+    return lambda: application.processEvents(qt.QEventLoop.ExcludeUserInputEvents)

@@ -1,38 +1,52 @@
 """Foreign displacement fields to transform nodes, and what is wrong with a transform that is in the scene already.
 
-For the panel: `diagnose_field` or `diagnose_transform` (neither touches the scene), `Diagnosis.preview` of the first
-candidates for checkerboards, then `write_candidate` with the chosen one. For the console: `import_displacement_field`.
-Reading nodes belongs in the main thread; `identify` itself touches none and may run elsewhere (`read_images`,
-`raw_field`, `raw_field_of_node` and `identify` are its parts).
+Three steps, of which the first and the last touch nodes and belong in the main thread:
+
+1. `field_diagnosis_job` or `transform_diagnosis_job` reads the nodes; the job itself runs in the background process.
+2. `field_job` is the field that a candidate means, which runs there too; `prepared` makes Slicer's transform of it, in
+   any thread.
+3. `write_meant_field` puts it into a node.
+
+`field_running` does all of them and waits, for scripts.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files.fields import Hint, RawField, read_raw_field
+from VoxelMorphRegistrationLib.files.fields import Hint, RawField
 from VoxelMorphRegistrationLib.network.tensor import as_numpy
-from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, repairs
-from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
-from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Diagnosis, identify
-from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding, RepairName
+from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
+from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Evidence
+from VoxelMorphRegistrationLib.pipeline.field_jobs import (
+    REPAIRS,
+    FieldDiagnosis,
+    FieldDiagnosisJob,
+    FieldJob,
+    MeantField,
+)
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
+    chain,
     check_transform_node,
     checked_grid_transform,
     read_grid_transform,
     set_grid_transform,
+    write_linear_transform,
 )
+from VoxelMorphRegistrationLib.slicer_bridge.transform_content import restored_on_failure
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node
-from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
+from VoxelMorphRegistrationLib.spatial import Grid, Image
+
+Choice = int | Convention | None
+"""Which candidate: its number in the list, from 1, a convention, or None for the first, if it was accepted."""
 
 
-def import_displacement_field(
+def field_diagnosis_job(
     source: object,
     fixed: Any,
     moving: Any = None,
@@ -40,101 +54,104 @@ def import_displacement_field(
     *,
     given: Mapping[str, object] | None = None,
     key: str | None = None,
-    repair: Sequence[RepairName] = (),
-) -> tuple[Any, Diagnosis]:
-    """A field file, NumPy array, PyTorch or TensorFlow tensor as a grid transform node (a new one for None).
+    fill: bool = False,
+    pictures: int = 0,
+) -> FieldDiagnosisJob:
+    """What a file's or an array's numbers mean for two volume nodes.
 
-    ``fixed`` and ``moving`` are volume nodes; without the moving one nothing can be tried, so that only what the file
-    states, or ``given`` (values of a `Convention`), is accepted. Raises InputError with the verdict where no convention
-    is accepted: then give more, or let somebody choose among ``diagnose_field(...).candidates``.
+    ``source`` is a path, NumPy array, PyTorch or TensorFlow tensor. ``node`` is the output, under which the moving
+    volume may lie already. ``given``: values of a `Convention`, as text or letters. Raises InputError.
     """
-    diagnosis = diagnose_field(source, fixed, moving, given=given, key=key, node=node)
-    if not diagnosis.accepted:
-        raise InputError(" ".join([diagnosis.verdict, *_sentences(diagnosis)]))
-    written = write_candidate(diagnosis, diagnosis.best.convention, node, fixed=fixed, moving=moving, repair=repair)
-    return written, diagnosis
+    fixed_image, moving_image = read_images(fixed, moving, node)
+    path, raw = None, None
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+    else:
+        raw = RawField(as_numpy(source), type(source).__name__)
+    return FieldDiagnosisJob(
+        fixed_image, moving_image, path, key or None, raw, _as_text(given or {}), fill=fill, pictures=pictures
+    )
 
 
-def diagnose_field(
-    source: object,
-    fixed: Any,
-    moving: Any = None,
-    *,
-    given: Mapping[str, object] | None = None,
-    key: str | None = None,
-    node: Any = None,
-) -> Diagnosis:
-    """What a file's or an array's numbers mean for two volume nodes. ``node`` is the output, under which the moving
-    volume may lie already. The scene is left as it is.
-    """
-    raw = raw_field(source, key)
-    return identify(raw, *read_images(fixed, moving, node), given=given)
+def transform_diagnosis_job(node: Any, fixed: Any, moving: Any = None, *, pictures: int = 0) -> FieldDiagnosisJob:
+    """What the numbers of a transform in the scene mean, and what they were used as.
 
-
-def diagnose_transform(node: Any, fixed: Any, moving: Any = None) -> Diagnosis:
-    """What is wrong with a transform that is in the scene: what its numbers mean, and what they were used as.
-
-    The moving volume may lie under the transform. `Diagnosis.findings` name the mistakes; `write_candidate` with the
-    best convention is the repair. Raises InputError for a transform that holds no grid.
+    The moving volume may lie under the transform. Raises InputError for a transform that holds no grid.
     """
     raw, used_as = raw_field_of_node(node)
-    return identify(raw, *read_images(fixed, moving, node), used_as=used_as)
+    fixed_image, moving_image = read_images(fixed, moving, node)
+    return FieldDiagnosisJob(fixed_image, moving_image, raw=raw, used_as=used_as, fill=True, pictures=pictures)
 
 
-def is_right(diagnosis: Diagnosis) -> bool:
-    """Whether a transform of the scene was used as what it is."""
-    return diagnosis.accepted and not any(finding.serious for finding in diagnosis.findings)
+def field_job(
+    job: FieldDiagnosisJob, diagnosis: FieldDiagnosis, choice: Choice = None, repair: Sequence[str] = ()
+) -> FieldJob:
+    """The field that a candidate of a diagnosis means. Raises InputError where none was accepted or chosen."""
+    if unknown := set(repair) - set(REPAIRS):
+        raise InputError(f"There is no repair '{min(unknown)}'; choose among {', '.join(REPAIRS)}.")
+    convention = _chosen(diagnosis, choice)
+    moving = None if job.moving is None else job.moving.grid
+    return FieldJob(diagnosis.raw, convention, job.fixed.grid, moving, tuple(repair))
 
 
-def write_candidate(
-    diagnosis: Diagnosis,
-    convention: Convention | None = None,
-    node: Any = None,
-    *,
-    fixed: Any = None,
-    moving: Any = None,
-    repair: Sequence[RepairName] = (),
+def repairs_for(diagnosis: Evidence) -> tuple[str, ...]:
+    """What a one-click repair does besides reading the numbers rightly."""
+    return tuple(
+        r for r in ("fill not finite", "unfold") if any(f.repair == r and f.serious for f in diagnosis.findings)
+    )
+
+
+def is_right(diagnosis: Evidence) -> bool:
+    """Whether a transform of the scene was used as what it is, and nothing in it has to be mended."""
+    return diagnosis.accepted and not any(f.serious and f.repair != "split affine" for f in diagnosis.findings)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A field as Slicer's transform, seen to map points as the library does, and the linear part split off it."""
+
+    transform: Any
+    affine: Any
+
+
+def prepared(meant: MeantField) -> Prepared:
+    """In any thread. Raises TransformError where Slicer's transform disagrees with the library."""
+    return Prepared(checked_grid_transform(meant.field), meant.affine)
+
+
+def write_meant_field(
+    field: Prepared, node: Any = None, *, name: str = "", fixed: Any = None, moving: Any = None, affine_node: Any = None
 ) -> Any:
-    """Write the field, as one of the candidates has it, into a transform node (a new one for None); returns it.
+    """Put a field into a transform node (a new one called ``name`` for None); returns it.
 
-    From parent (resampling), on the fixed volume's voxels. ``repair`` names repairs of `findings` to do besides. Raises
-    TransformError, the scene as it was, where Slicer's transform disagrees or a repair fails.
+    From parent (resampling), on the fixed volume's voxels. A linear part that was split off goes into ``affine_node``
+    (a new one for None), which is put under it. Where anything fails, all nodes are as they were.
     """
     import slicer
 
     if node is not None:
         check_transform_node(node)
-    field = repaired(diagnosis, convention, repair)
-    transform = checked_grid_transform(field)
-    if node is None:
-        name = Path(diagnosis.raw.name).name.partition(".")[0] or "Imported field"
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", name)
-    set_grid_transform(transform, node, "resampling", moving=moving, fixed=fixed)
-    return node
+    made: list[Any] = []
 
+    def new(class_name: str, called: str) -> Any:
+        made.append(slicer.mrmlScene.AddNewNodeByClass(class_name, slicer.mrmlScene.GenerateUniqueName(called)))
+        return made[-1]
 
-def repaired(
-    diagnosis: Diagnosis, convention: Convention | None = None, repair: Sequence[RepairName] = ()
-) -> DisplacementField:
-    """The field of a candidate on the fixed volume's voxels, with the named repairs done."""
-    field = repairs.on_grid(diagnosis.field(convention), diagnosis.fixed.grid)
-    if "unfold" in repair:
-        field = repairs.unfold(field).field
-    if "taper border" in repair:
-        field = repairs.taper(field)
-    return field
-
-
-def findings_of(diagnosis: Diagnosis, convention: Convention | None = None) -> list[Finding]:
-    """Folds, a linear part or a cliff in a candidate's field (about a second at full size)."""
-    return mistakes.in_field(diagnosis.field(convention))
-
-
-def raw_field(source: object, key: str | None = None) -> RawField:
-    """The field in a file, or in a NumPy array, PyTorch or TensorFlow tensor, as it is stored."""
-    if isinstance(source, (str, os.PathLike)):
-        return read_raw_field(source, key)
-    return RawField(as_numpy(source), type(source).__name__)
+    try:
+        with restored_on_failure(node), restored_on_failure(affine_node):
+            written = node if node is not None else new("vtkMRMLGridTransformNode", name or "Imported field")
+            set_grid_transform(field.transform, written, "resampling", moving=moving, fixed=fixed)
+            if field.affine is not None:
+                linear = affine_node
+                if linear is None:
+                    linear = new("vtkMRMLLinearTransformNode", f"{written.GetName()} linear part")
+                write_linear_transform(field.affine, linear, moving=moving, fixed=fixed)
+                chain(linear, written)
+    except BaseException:
+        for node_made in made:
+            slicer.mrmlScene.RemoveNode(node_made)
+        raise
+    return written
 
 
 def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:
@@ -146,7 +163,7 @@ def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:
     matrix = own.ijk_to_ras.copy()
     matrix[:3, :3] = own.axes[:, ::-1]
     grid = Grid((own.shape[2], own.shape[1], own.shape[0]), matrix)
-    array = np.ascontiguousarray(field.vectors.transpose(2, 1, 0, 3))
+    array = field.vectors.transpose(2, 1, 0, 3)
     hints = (
         Hint("components", "RAS", "a transform of the scene"),
         Hint("units", "mm", "a transform of the scene"),
@@ -162,7 +179,16 @@ def read_images(fixed: Any, moving: Any = None, transform: Any = None) -> tuple[
     image = image_from_volume_node(fixed, "fixed volume", frame=_frame(fixed, transform))
     if moving is None:
         return image, None
+    if moving is fixed:
+        raise InputError("The fixed and the moving volume are the same; select two volumes.")
     return image, image_from_volume_node(moving, "moving volume", frame=_frame(moving, transform))
+
+
+def name_for(source: object) -> str:
+    """What a node made of a file or an array is called."""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).name.partition(".")[0] or "Imported field"
+    return "Imported field"
 
 
 def _frame(node: Any, transform: Any) -> Any:
@@ -172,6 +198,35 @@ def _frame(node: Any, transform: Any) -> Any:
     return parent
 
 
-def _sentences(diagnosis: Diagnosis) -> list[str]:
-    found = [f"Not told apart: {'; '.join(diagnosis.ambiguous[:2])}."] if diagnosis.ambiguous else []
-    return [*found, *([f"What would settle it: {diagnosis.settled_by[0]}."] if diagnosis.settled_by else [])]
+def _as_text(given: Mapping[str, object]) -> dict[str, str]:
+    text = {name: value if isinstance(value, str) else "".join(map(str, value)) for name, value in given.items()}  # type: ignore[call-overload]
+    for name in {"components", "axes"} & set(text):
+        letters(text[name])
+    return text
+
+
+def _chosen(diagnosis: FieldDiagnosis, choice: Choice) -> Convention:
+    if isinstance(choice, Convention):
+        return choice
+    if choice is None:
+        if not diagnosis.accepted:
+            raise InputError(refusal(diagnosis))
+        return diagnosis.best.convention
+    if not 1 <= choice <= len(diagnosis.candidates):
+        raise InputError(f"There is no candidate {choice}; choose one of 1 to {len(diagnosis.candidates)}.")
+    return diagnosis.candidates[choice - 1].convention
+
+
+def refusal(diagnosis: Evidence, listed: int = 3) -> str:
+    """Why nothing was accepted, what would settle it, and what may be chosen: the text of an error."""
+    found = [diagnosis.verdict]
+    if diagnosis.ambiguous:
+        found.append(f"Not told apart: {'; '.join(diagnosis.ambiguous[:2])}.")
+    if diagnosis.settled_by:
+        found.append(f"What would settle it: {diagnosis.settled_by[0]}.")
+    likely = [
+        f"{number} = {c.convention.describe()}"
+        + (f" (similarity {c.similarity:.3f})" if c.similarity is not None else "")
+        for number, c in enumerate(diagnosis.candidates[:listed], 1)
+    ]
+    return " ".join([*found, f"Or choose a candidate: {'; '.join(likely)}."])

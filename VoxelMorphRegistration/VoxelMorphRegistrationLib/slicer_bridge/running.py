@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, TransformError
 from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
+from VoxelMorphRegistrationLib.slicer_bridge.background import (
+    close_shared_worker,
+    events_without_input,
+    shared_worker,
+)
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import (
     Outputs,
@@ -109,7 +112,7 @@ def register_nodes(
     result = worker.run_blocking(
         _job(inputs, options),
         progress=progress.part(0.01, 0.95),
-        process_events=_events_without_input(),
+        process_events=events_without_input(),
     )
     progress("Writing the results", 0.95)
     nodes = write_result(result, inputs, nodes)
@@ -119,15 +122,3 @@ def register_nodes(
 
 def _job(inputs: RegistrationInputs, options: RegistrationOptions) -> RegistrationJob:
     return RegistrationJob(inputs.fixed, inputs.moving, options, inputs.fixed_mask, inputs.moving_mask)
-
-
-def _events_without_input() -> Callable[[], Any] | None:
-    """Slicer's event loop, without mouse and keys: a script does not expect the scene to be changed meanwhile."""
-    import slicer
-
-    application = getattr(slicer, "app", None)
-    if application is None:
-        return None
-    import qt
-
-    return lambda: application.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
