@@ -25,7 +25,11 @@ def read_series(path: Path) -> sitk.Image:
     there are several, or where the slices are not evenly spaced on one line (missing slices, several volumes,
     gantry tilt).
     """
-    files = _files_of_series(path)
+    return read_slices(path, _files_of_series(path))
+
+
+def read_slices(path: Path, files: list[str]) -> sitk.Image:
+    """The volume of these files, in order of their position; ``path`` is for messages. Raises as ``read_series``."""
     if len(files) > 1:
         _require_even_slices(path, files)
     reader = sitk.ImageSeriesReader()
@@ -43,7 +47,7 @@ def _files_of_series(path: Path) -> list[str]:
     series = [list(reader.GetGDCMSeriesFileNames(str(folder), uid)) for uid in reader.GetGDCMSeriesIDs(str(folder))]
     if path.is_file():
         series = [files for files in series if any(Path(file).samefile(path) for file in files)]
-    series = [files for files in series if files and _header(files[0]) is not None]
+    series = [files for files in series if files and header_of(files[0]) is not None]
     if not series:
         raise FileError(f"{path} holds no DICOM images; give the folder in which the slices lie (not one above it).")
     if len(series) > 1:
@@ -55,7 +59,7 @@ def _files_of_series(path: Path) -> list[str]:
     return series[0]
 
 
-def _header(file: str) -> sitk.ImageFileReader | None:
+def header_of(file: str) -> sitk.ImageFileReader | None:
     """The file's header, or None where it holds no picture (structured report, contours, index)."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
@@ -69,7 +73,7 @@ def _header(file: str) -> sitk.ImageFileReader | None:
 
 
 def _tag(file: str, tag: str) -> str:
-    header = _header(file)
+    header = header_of(file)
     return header.GetMetaData(tag).strip() if header is not None and header.HasMetaDataKey(tag) else ""
 
 
@@ -85,7 +89,7 @@ def _describe(files: list[str]) -> str:
 
 
 def _require_even_slices(path: Path, files: list[str]) -> None:
-    headers = [_header(file) for file in files]
+    headers = [header_of(file) for file in files]
     if any(header is None for header in headers):
         raise FileError(f"{path}: a slice of the DICOM series is damaged; export the series again.")
     origins = np.array([header.GetOrigin() for header in headers if header is not None])

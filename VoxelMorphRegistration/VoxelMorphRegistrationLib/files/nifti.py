@@ -50,7 +50,7 @@ def read_nifti(path: Path, check_header: Callable[[sitk.ImageFileReader], None])
     reader.ReadImageInformation()
     check_header(reader)
     image: Any = nibabel.load(path)
-    grid = _grid(reader)
+    grid = grid_of_header(reader)
     _warn_of_two_places(path, grid, image.header)
     return _values(path, image.dataobj), grid, int(image.header["intent_code"])
 
@@ -111,7 +111,7 @@ def _warn_of_two_places(path: Path, grid: Grid, header: Any) -> None:
         )
 
 
-def _grid(header: sitk.ImageFileReader) -> Grid:
+def grid_of_header(header: sitk.ImageFileReader) -> Grid:
     """The grid of the first three axes of what may be a 4-D or 5-D file."""
     dimension = header.GetDimension()
     size, origin, spacing = header.GetSize(), header.GetOrigin(), header.GetSpacing()

@@ -1,0 +1,131 @@
+"""One frame's registration, with everything that all frames share made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.network.intensity import prepare_pair
+from VoxelMorphRegistrationLib.pipeline.input_check import check_overlap, check_volume, misfits
+from VoxelMorphRegistrationLib.pipeline.model_grid import plan_model_grid
+from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+from VoxelMorphRegistrationLib.pipeline.steps import (
+    intensity_preparation,
+    on_network_grid,
+    predict,
+    to_space,
+    warm_engine,
+)
+from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image, pre_align
+from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
+from VoxelMorphRegistrationLib.spatial.grid import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFrame:
+    """A frame and its values on the network's grid."""
+
+    image: Image
+    values: npt.NDArray[np.float32]
+
+
+class FrameSolver:
+    """Registers frames of one sequence on one network grid, which covers the reference's content.
+
+    All fields thus lie on one lattice: they compose without growing, and the network is compiled once.
+    """
+
+    def __init__(
+        self,
+        reference: Image,
+        options: RegistrationOptions,
+        catalogue: Catalogue | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Loads the model. Raises a RegistrationError where the model or the reference cannot be used."""
+        check_volume(reference, "reference")
+        model = (catalogue or Catalogue()).find(options.model, progress=progress)
+        self.card, self.weights_path = model.card, model.weights_path
+        self.engine = warm_engine(options.engine, model.weights_path, options.threads)
+        plan = plan_model_grid(reference, model.card, options.resolution)
+        self.grid, self.plan = plan.grid, plan.description
+        self.warnings = [
+            sentence
+            for sentence in misfits(reference, reference, model.card, options.resolution)
+            if "fixed" in sentence
+        ]
+        self._options = options
+        self.reference = self.prepare(reference)
+
+    def field_grid(self) -> Grid:
+        """Where this model gives its fields, as a first run with the reference tells; the network is then compiled."""
+        return self.solve(self.reference, self.reference, aligned=np.eye(4)).displacement.grid
+
+    def prepare(self, image: Image) -> PreparedFrame:
+        """Check a frame and bring it to the network's grid; may run in another thread. Raises InputError."""
+        check_volume(image, "frame's")
+        return PreparedFrame(image, on_network_grid(image, self.grid, np.eye(4)))
+
+    def solve(
+        self,
+        fixed: PreparedFrame,
+        moving: PreparedFrame,
+        *,
+        start: Deformation | None = None,
+        aligned: Floats | None = None,
+    ) -> Deformation:
+        """The map from ``fixed`` to ``moving``.
+
+        With a ``start`` the network sees the moving frame through it and finds the rest, which is put before it:
+        phi(x) = start(x + w(x)). Without one, the moving frame is seen through ``aligned`` (4x4, RAS, fixed to moving),
+        or through the pre-alignment of the options. Raises a RegistrationError where both have nothing in common.
+        """
+        options = self._options
+        if start is None and aligned is None:
+            aligned = pre_align(fixed.image, moving.image, options.pre_align).matrix
+        if start is not None:
+            seen = self.seen(moving.image, start)
+        elif aligned is None or np.allclose(aligned, np.eye(4)):
+            seen = moving.values
+        else:
+            seen = on_network_grid(moving.image, self.grid, aligned)
+        check_overlap(seen, fixed.image, moving.image)
+        check_overlap(fixed.values, moving.image, fixed.image)
+        preparation = intensity_preparation(self.card, options.intensity)
+        fixed_input, moving_input = prepare_pair(fixed.values, seen, preparation)
+        prediction = predict(self.engine, self.card, moving_input, fixed_input)
+        if start is None:
+            return to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
+        return composed(to_space(prediction, self.grid, np.eye(4), False), start)
+
+    def seen(self, image: Image, through: Deformation) -> npt.NDArray[np.float32]:
+        """``image(phi(x))`` on the network's grid; its own minimum outside."""
+        seen = bridge.resample(
+            bridge.scalar_to_sitk(image.array, image.grid),
+            self.grid,
+            through.transform(),
+            outside=float(image.array.min()),
+            pixel_type=bridge.FLOAT32,
+        )
+        return bridge.scalar_from_sitk(seen)
+
+
+def composed(first: Deformation, then: Deformation) -> Deformation:
+    """x -> then(first(x)), with the affine parts joined and kept apart from the field.
+
+    For first = A(x + u) and then = B(y + v): B(A(x + u) + v) = BA(x + w) with w = u + A^-1 v(A(x + u)).
+    """
+    linear_back = np.linalg.inv(first.affine[:3, :3])
+    grid = first.displacement.grid
+    if np.allclose(first.affine, np.eye(4)):
+        field = first.displacement.then(then.displacement)
+    else:
+        index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+        landed = first.map_points(grid.to_ras(index))
+        added = then.displacement.at(landed) @ linear_back.T
+        field = DisplacementField(first.displacement.vectors + added.astype(np.float32), grid)
+    return Deformation(then.affine @ first.affine, field)
