@@ -34,7 +34,9 @@ class BackgroundJob(ABC, Generic[Result_co]):
 _MODULES = {
     "FieldDiagnosisJob": "field_jobs",
     "FieldJob": "field_jobs",
+    "ReferenceJob": "sequence_job",
     "RegistrationJob": "registration_job",
+    "SequenceJob": "sequence_job",
 }
 """Name of a job's class: the module, within this package, in which it is."""
 
