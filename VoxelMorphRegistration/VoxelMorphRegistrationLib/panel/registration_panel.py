@@ -12,10 +12,12 @@ from slicer.util import VTKObservationMixin
 
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.network.installation import Installation
+from VoxelMorphRegistrationLib.panel.field_import_section import FieldImportSection
 from VoxelMorphRegistrationLib.panel.fit_check import FitCheck
 from VoxelMorphRegistrationLib.panel.models_section import ModelsSection
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.setup_section import SetupSection
+from VoxelMorphRegistrationLib.panel.transform_diagnosis_section import TransformDiagnosisSection
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker
 from VoxelMorphRegistrationLib.slicer_bridge.installation import chosen_installation
@@ -33,6 +35,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         VTKObservationMixin.__init__(self)
         self.logic = logic
         self.ui = ui = slicer.util.childWidgetVariables(ui_widget)
+        self._ui_widget, self._resource_path = ui_widget, resource_path
         self._parameters: Any = None
         self._gui_tag: Any = None
         self.control = RunControl(ui, self._on_run_changed)
@@ -44,6 +47,10 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             self._on_model_chosen,
         )
         self.setup = SetupSection(ui, self.control)
+        self.fields = FieldImportSection(self._added("FieldImportSection"), self.control, lambda: self._parameters)
+        self.transforms = TransformDiagnosisSection(
+            self._added("TransformDiagnosisSection"), self.control, lambda: self._parameters
+        )
         self.fit = FitCheck(ui.fitLabel)
         ui.applyButton.connect("clicked(bool)", self._on_apply)
         self._shortcut = qt.QShortcut(qt.QKeySequence("Ctrl+Return"), ui_widget)
@@ -71,6 +78,8 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         """The nodes are about to go: so does what runs on them."""
         self.fit.stop()
         self.control.abandon()
+        self.fields.forget()
+        self.transforms.forget()
         self.set_parameters(None)
 
     def update(self) -> None:
@@ -87,6 +96,17 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             button.toolTip = missing or _("Register the moving volume to the fixed volume (Ctrl+Enter).")
         self.models.update()
         self.setup.update()
+        self.fields.update()
+        self.transforms.update()
+
+    def _added(self, section: str) -> Any:
+        """A section's widget from its own .ui, put above the models."""
+        widget = slicer.util.loadUI(self._resource_path(f"UI/{section}.ui"))
+        widget.layout().setContentsMargins(0, 0, 0, 0)
+        layout = self._ui_widget.layout()
+        layout.insertWidget(layout.indexOf(self.ui.modelsCollapsibleButton), widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        return widget
 
     def _what_is_missing(self) -> str:
         """Why Apply cannot be pressed, for its tooltip; empty if it can."""

@@ -29,6 +29,7 @@ class RunControl:
 
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self._ui, self._changed = ui, changed
+        self._place = ui  # whose progressBar and statusLabel show what runs
         self._run: RegistrationRun | None = None
         self._task: BackgroundTask | None = None
         self._cancelling = False
@@ -42,6 +43,10 @@ class RunControl:
     def busy(self) -> bool:
         """Whether anything runs that Cancel would end."""
         return self._run is not None or self._task is not None
+
+    def busy_in(self, place: Any) -> bool:
+        """Whether what runs is shown in this place."""
+        return self.busy and self._place is place
 
     @property
     def cancelling(self) -> bool:
@@ -59,15 +64,20 @@ class RunControl:
             return
         finally:
             slicer.app.restoreOverrideCursor()
+        self._place = self._ui
         self._begin(_("Reading the volumes"))
         self._timer.start()
         self._changed()
 
-    def do(self, work: Callable[..., Any], stage: str, then: Callable[[Any], None] | None = None) -> None:
+    def do(
+        self, work: Callable[..., Any], stage: str, then: Callable[[Any], None] | None = None, place: Any = None
+    ) -> None:
         """Run ``work(progress)``, such as a download, in a thread; if it succeeds, ``then`` gets what it returned.
 
-        Without ``then`` the status line says that it is done.
+        Without ``then`` the status line says that it is done. ``place``, with a progressBar and a statusLabel of its
+        own, is where a section shows it; default is below Apply.
         """
+        self._place = place or self._ui
         self._begin(stage)
 
         def ended(error: RegistrationError | None) -> None:
@@ -105,8 +115,8 @@ class RunControl:
 
     def say(self, text: str) -> None:
         """Show this in the status line, which takes no room while there is nothing to say."""
-        self._ui.statusLabel.text = text
-        self._ui.statusLabel.setVisible(bool(text))
+        self._place.statusLabel.text = text
+        self._place.statusLabel.setVisible(bool(text))
 
     def log(self, text: str) -> None:
         """A line for the log, with the time."""
@@ -144,21 +154,22 @@ class RunControl:
 
     def _begin(self, stage: str) -> None:
         self._cancelling = False
-        self._ui.progressBar.value = 0
-        self._ui.progressBar.show()
+        self._place.progressBar.value = 0
+        self._place.progressBar.show()
         self.say(stage)
         self.log(stage)
 
     def _show(self, stage: str, fraction: float) -> None:
-        self._ui.progressBar.value = round(1000 * fraction)
-        if stage != self._ui.statusLabel.text:
+        self._place.progressBar.value = round(1000 * fraction)
+        if stage != self._place.statusLabel.text:
             self.say(stage)
             self.log(stage)
 
     def _end(self, error: RegistrationError | None) -> None:
         self._cancelling = False
-        self._ui.progressBar.hide()
+        self._place.progressBar.hide()
         self.say("" if error is None else str(error))
+        self._place = self._ui
         if error is not None:
             self.log(str(error))
         self._changed()

@@ -1,0 +1,77 @@
+"""What a diagnosis says, in words for somebody who has never heard of conventions."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
+from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Evidence
+from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
+
+
+def plain_verdict(diagnosis: Evidence) -> str:
+    """What was found, what is unclear, and what would settle it."""
+    lines = [
+        _("The meaning of the field is clear: number 1.")
+        if diagnosis.accepted
+        else _("It is not clear what the field means; compare the pictures and choose.")
+    ]
+    if not diagnosis.accepted:
+        lines.append(diagnosis.verdict)
+    if diagnosis.ambiguous:
+        lines.append(_("Not told apart: {texts}.").format(texts="; ".join(diagnosis.ambiguous[:2])))
+    if diagnosis.settled_by:
+        lines.append(_("What would settle it: {text}.").format(text=diagnosis.settled_by[0]))
+    return "\n".join([*lines, *(f"• {finding.message}" for finding in diagnosis.findings)])
+
+
+def candidate_title(diagnosis: Evidence, number: int) -> str:
+    """A candidate's number and what the field would be by it."""
+    return f"{number + 1}. {_describe(diagnosis.candidates[number].convention)}"
+
+
+def fit_of_candidate(diagnosis: Evidence, number: int) -> str:
+    """How well the volumes fit with a candidate, in one or two sentences."""
+    candidate = diagnosis.candidates[number]
+    lines = []
+    if candidate.similarity is not None and diagnosis.similarity_before is not None:
+        lines.append(
+            _("Similarity {after:.2f}, without the field {before:.2f}.").format(
+                after=candidate.similarity, before=diagnosis.similarity_before
+            )
+        )
+    if number > 0 and candidate.behind is not None:
+        lines.append(
+            _("Clearly worse than number 1.") if candidate.behind >= MARGIN else _("Not clearly worse than number 1.")
+        )
+    if candidate.stated:
+        lines.append(_("The file says so."))
+    return " ".join(lines)
+
+
+def _describe(convention: Convention) -> str:
+    what = {
+        "displacement": _("Displacements"),
+        "positions": _("Absolute positions"),
+        "velocity": _("A velocity, to be integrated"),
+    }[convention.content]
+    unit = {
+        "voxel": _("in voxels"),
+        "full voxel": _("in voxels of the full resolution"),
+        "mm": _("in mm"),
+        "normalised": _("in parts of the volume (-1 to 1)"),
+    }[convention.units]
+    along = (_("along the volume's axes {axes}") if convention.along_grid else _("towards {axes} of the body")).format(
+        axes=" ".join(convention.components)
+    )
+    way = (
+        _("from the fixed to the moving volume")
+        if convention.direction == "resampling"
+        else _("from the moving to the fixed volume")
+    )
+    more = []
+    if convention.axes != ("i", "j", "k"):
+        more.append(_("array axes {axes}").format(axes=" ".join(convention.axes)))
+    if convention.layout != "last":
+        more.append(_("components {place}").format(place=convention.layout))
+    return ", ".join([f"{what} {unit}", along, way, *more])
