@@ -13,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from network.model_files import DATA, KerasGraph, write_vxm_dense_config
 from network.network_data import BRAIN_CENTRE, OFFICIAL_WEIGHTS, brain
 from scipy.ndimage import gaussian_filter
 from shared_data import shared
-from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.errors import InputError, ModelError
 from VoxelMorphRegistrationLib.network.engines import available_engines, load_engine
 from VoxelMorphRegistrationLib.network.engines.tensorflow_engine import import_voxelmorph, load_vxm_dense
+from VoxelMorphRegistrationLib.network.families import read_original
+from VoxelMorphRegistrationLib.network.model_import import import_model
 from VoxelMorphRegistrationLib.network.tensor import displacement_from_tensor
+from VoxelMorphRegistrationLib.network.vxm_writer import write_vxm_dense
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -213,3 +217,51 @@ except EngineError as error:
     message = run_python(code)
     assert message.startswith("The TensorFlow engine cannot be loaded (")
     assert "install voxelmorph 0.2" in message
+
+
+def test_keras_itself_reads_the_same_out_of_a_graph_of_2018(tmp_path, voxelmorph):
+    """The layers after the field are VoxelMorph's own of 2018, which are not here; they take no part in it."""
+    import json
+
+    import h5py
+    import tensorflow as tf
+
+    class Absent(tf.keras.layers.Layer):
+        def call(self, inputs):
+            return inputs[0] if isinstance(inputs, list) else inputs
+
+    absent = dict.fromkeys(["Sample", "VecInt", "Rescale", "Resize", "SpatialTransformer"], Absent)
+    moving, fixed = np.random.default_rng(0).random((2, 16, 24, 32), np.float32)
+    for graph in (KerasGraph().cvpr2018(), KerasGraph((3, 4, 5), doublings=2).miccai2018()):
+        path = graph.write(tmp_path / "graph.h5")
+        with h5py.File(path) as file:
+            keras = tf.keras.models.model_from_json(file.attrs["model_config"], custom_objects=absent)
+            assert json.loads(file.attrs["model_config"])["class_name"] == "Model"
+        keras.load_weights(path)
+        field = tf.keras.Model(keras.inputs, keras.get_layer("flow").output)
+        expected = field([moving[None, ..., None], fixed[None, ..., None]]).numpy()[0]
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(read_original(path).evaluate(moving, fixed), expected, atol=1e-5)
+        write_vxm_dense(read_original(path).model, tmp_path / "converted.h5")
+        for engine in ("tensorflow", "openvino"):
+            found = load_engine(engine, tmp_path / "converted.h5", threads=2).predict(moving, fixed)
+            np.testing.assert_allclose(found.vectors, expected, atol=1e-5)
+
+
+def test_voxelmorph_itself_loads_what_was_converted_from_pytorch(tmp_path):
+    found = import_model(DATA / "torch_vxm_dense.pt", tmp_path)
+    recorded = np.load(DATA / "torch_vxm_dense.npz")
+    moving, fixed = np.random.default_rng(0).random((2, 16, 24, 32), np.float32)
+    prediction = load_engine("tensorflow", found.weights_path, threads=2).predict(moving, fixed)
+    np.testing.assert_allclose(prediction.vectors, recorded["velocity"], atol=1e-5)
+    assert (prediction.kind, prediction.integration_steps, prediction.scale) == ("velocity", 5, 2)
+
+
+def test_a_file_that_keras_cannot_load_is_one_sentence_until_it_is_written_anew(tmp_path):
+    path = write_vxm_dense_config(tmp_path / "bare.h5", ([4, 4], [4, 4, 4]))  # without Keras' lists of names
+    moving, fixed = np.random.default_rng(0).random((2, 16, 24, 32), np.float32)
+    with pytest.raises(ModelError, match=r"^VoxelMorph cannot load bare\.h5 \(.*\); use the OpenVINO engine, or add"):
+        load_engine("tensorflow", path, threads=2).predict(moving, fixed)
+    anew = import_model(path, tmp_path / "out").weights_path
+    one, two = (load_engine(name, anew, threads=2).predict(moving, fixed) for name in ("tensorflow", "openvino"))
+    np.testing.assert_allclose(one.vectors, two.vectors, atol=1e-5)
