@@ -122,7 +122,15 @@ def register(
     clock.lap("check and load")
 
     say(f"Pre-alignment ({options.pre_align})", 0.1)
-    affine = pre_align(fixed, moving, options.pre_align, fixed_mask=fixed_mask, moving_mask=moving_mask)
+    one_contrast = True if model.card.intensity.match != "contrast" else None  # None: it finds out
+    affine = pre_align(
+        fixed,
+        moving,
+        options.pre_align,
+        same_contrast=one_contrast,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+    )
     if affine.kind != options.pre_align:
         warnings.append(
             f"The {options.pre_align} pre-alignment made the volumes less alike, so '{affine.kind}' was kept; "

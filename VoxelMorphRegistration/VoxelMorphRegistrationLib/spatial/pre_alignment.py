@@ -25,6 +25,7 @@ _COARSE, _FINE = 25, 50  # voxels along the longest side of the fixed image's co
 _COARSE_ITERATIONS, _FINE_ITERATIONS = 100, 50
 _SAMPLES = 0.25  # of the voxels, for correlation
 _BINS, _HISTOGRAM_SAMPLES = 20, 25_000  # for mutual information: fewer leave its histogram too noisy to climb
+_ALIKE = 0.8  # of what one image's values say about the other's, this much as a straight line: one contrast
 _LARGEST_SCALE = 1.6  # heads, livers and lungs of adults differ by less
 
 
@@ -45,13 +46,14 @@ def pre_align(
     moving: Image,
     kind: Kind = "affine",
     *,
-    same_contrast: bool = True,
+    same_contrast: bool | None = True,
     fixed_mask: Image | None = None,
     moving_mask: Image | None = None,
 ) -> PreAlignment:
     """The linear map from fixed to moving space that aligns two volumes.
 
-    ``same_contrast`` compares by correlation, otherwise by mutual information. Masks limit what is compared.
+    ``same_contrast`` compares by correlation, otherwise by mutual information; None finds out. Masks limit what is
+    compared.
     What is found is kept only where it is better than centring alone, and that only where it is better than
     the volumes as they lie, so the result never makes them worse: ``kind`` of the result says what was kept.
     The same volumes give the same result at every run. Raises InputError where the volumes cannot be compared.
@@ -60,33 +62,37 @@ def pre_align(
         raise InputError(f"Unknown pre-alignment '{kind}'; choose one of {', '.join(KINDS)}.")
     if kind == "none":
         return PreAlignment(np.eye(4), "none", 0.0)
+    if same_contrast is None:
+        found = pre_align(fixed, moving, kind, same_contrast=False, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        if not _of_one_contrast(fixed, moving, found.matrix):
+            return found
     start, stop = (fixed if fixed_mask is None else fixed_mask).content_window()
     side = float((fixed.grid.spacing * (stop - start)).max())
-    pair = _Pair(fixed, moving, fixed_mask, moving_mask, same_contrast)
+    pair = _Pair(fixed, moving, fixed_mask, moving_mask, same_contrast is not False)
     try:
         coarse, fine = pair.at(side / _COARSE), pair.at(side / _FINE)
         starts: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
         starts += [(start, "centre") for start in coarse.centred()]
         start, start_kind = max(starts, key=lambda candidate: coarse.similarity(candidate[0]))
-        found = _Found(start, start_kind, fine.similarity(start))
+        best = _Found(start, start_kind, fine.similarity(start))
         if kind in ("rigid", "affine"):
             transform = coarse.optimised(start, _COARSE_ITERATIONS)[0]
             if kind == "affine":
                 transform = coarse.optimised(_as_affine(transform), _COARSE_ITERATIONS)[0]
             transform, similarity = fine.optimised(transform, _FINE_ITERATIONS)
-            if similarity > found.similarity and _is_plausible(transform):
-                found = _Found(transform, kind, similarity)
+            if similarity > best.similarity and _is_plausible(transform):
+                best = _Found(transform, kind, similarity)
     except RuntimeError as error:
         raise InputError(
             f"{fixed.name} and {moving.name} cannot be pre-aligned (they have too little in common, or a mask "
             "leaves too little); check that they show the same anatomy, or choose pre-alignment 'none'."
         ) from error
-    if found.kind == "none" and not np.isfinite(found.similarity):
+    if best.kind == "none" and not np.isfinite(best.similarity):
         raise InputError(
             f"{fixed.name} and {moving.name} do not overlap and could not be brought together; "
             "check that both volumes show the same anatomy."
         )
-    return PreAlignment(bridge.affine_from_sitk(found.transform), found.kind, found.similarity)
+    return PreAlignment(bridge.affine_from_sitk(best.transform), best.kind, best.similarity)
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,32 @@ class _Level:
         if self.moving_mask is not None:
             method.SetMetricMovingMask(self.moving_mask)
         return method
+
+
+def _of_one_contrast(fixed: Image, moving: Image, matrix: Floats) -> bool:
+    """Whether the values of two volumes that about overlap rise together: then correlation aligns them better.
+
+    The square of their correlation is compared with the correlation ratio (Roche et al., MICCAI 1998), which knows no
+    straight line, on about 50 voxels along each side, where there is something in either.
+    """
+    side = float((fixed.grid.spacing * np.array(fixed.grid.shape)).max())
+    coarse = _shrunk(_to_sitk(fixed), side / _FINE)
+    lowest = float(moving.array.min())
+    seen = sitk.Resample(_to_sitk(moving), coarse, bridge.affine_to_sitk(matrix), sitk.sitkLinear, lowest)
+    a, b = (sitk.GetArrayFromImage(image).astype(np.float64) for image in (coarse, seen))
+    inside = (a > a.min()) | (b > lowest)
+    a, b = a[inside], b[inside]
+    if not a.size or not a.std() or not b.std():
+        return True
+    correlation = float(np.corrcoef(a, b)[0, 1])
+    return correlation > 0 and correlation**2 >= _ALIKE * max(_correlation_ratio(a, b), _correlation_ratio(b, a))
+
+
+def _correlation_ratio(values: Floats, given: Floats) -> float:
+    """The share of the variance of ``values`` that is explained by ``given``, whatever the relation."""
+    bins = np.digitize(given, np.linspace(given.min(), given.max(), 33)[1:-1])
+    counts = np.maximum(np.bincount(bins, minlength=32), 1)
+    return float(np.var((np.bincount(bins, values, 32) / counts)[bins]) / np.var(values))
 
 
 def _to_sitk(image: Image) -> sitk.Image:
