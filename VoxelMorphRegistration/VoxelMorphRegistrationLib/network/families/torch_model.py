@@ -8,9 +8,7 @@ voxels there, as it does between VoxelMorph's two backends; the velocity does no
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,16 +36,6 @@ from VoxelMorphRegistrationLib.torch_file import load_torch
 
 _FAMILY = "a VxmDense network of VoxelMorph for PyTorch"
 _PADDING = (1, 1)
-_DAMAGE = (
-    OSError,
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    AttributeError,
-)  # what a damaged zip or pickle raises
 _SAVE = (
     "save it in PyTorch with VoxelMorph's own model.save(name), which writes the configuration and the weights alone"
 )
@@ -61,7 +49,7 @@ def read(path: Path) -> Original:
         content = load_torch(path, advice=_SAVE)
     except FileError as error:
         raise ModelError(str(error)) from error
-    except _DAMAGE as error:
+    except Exception as error:  # a damaged zip or pickle may raise anything
         sentence = f"{path.name} cannot be read as a PyTorch file, it may be damaged; {DOWNLOAD_AGAIN}."
         raise ModelError(sentence) from error
     if not isinstance(content, Mapping) or not {"config", "model_state"} <= content.keys():
