@@ -18,7 +18,10 @@ from VoxelMorphRegistrationLib.spatial import Image
 class Frames(Protocol):
     """Volumes over time, counted from 0, of which one is read at a time. `read` may be called from any one thread."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the sequence, for messages."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -11,6 +11,7 @@ from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
 Direction = Literal["carry", "hold"]
 Mode = Literal["reference", "warm", "chain", "keyframes"]
 Keep = Literal["float32", "int16", "results"]
+Bias = Literal["reference", "swapped", "none"]
 
 DIRECTIONS: dict[str, str] = {
     "carry": "carry the reference's segmentation to every frame",
@@ -26,6 +27,11 @@ KEEPS: dict[str, str] = {
     "float32": "each frame's field on the network's grid, as it is",
     "int16": "each frame's field in steps of a stated size, half as large",
     "results": "no fields, only what was asked for of each frame",
+}
+BIASES: dict[str, str] = {
+    "reference": "take off what the network answers for the reference with itself",
+    "swapped": "take off what it answers with the two exchanged; twice the time",
+    "none": "leave the network's answer as it is",
 }
 KEY_CHOICES: dict[str, str] = {
     "regular": "every so many frames",
@@ -54,6 +60,9 @@ class SequenceOptions:
     key_every: int = 4
     """Mode "keyframes": one key frame in so many."""
     key_choice: Literal["regular", "content"] = "regular"
+    bias: Bias = "reference"
+    """What is done about the field that a network answers even for two images that are the same. In a sequence, where
+    most of the anatomy rests, that field is the largest error there is (Docs/sequences.md)."""
     keep: Keep = "float32"
     """What is kept of each frame's field."""
     moved: bool = False
@@ -63,6 +72,7 @@ class SequenceOptions:
         for name, choices in (
             ("direction", DIRECTIONS),
             ("mode", MODES),
+            ("bias", BIASES),
             ("keep", KEEPS),
             ("key_choice", KEY_CHOICES),
         ):

@@ -97,7 +97,7 @@ class _Run:
         image = frames.read(self.reference)
         carrier = None if labels is None else _carrier(labels, image)
         say("Loading the model", 0.05)
-        self.solver = FrameSolver(image, options.registration, catalogue, say.part(0.05, 0.1))
+        self.solver = FrameSolver(image, options.registration, options.bias, catalogue, say.part(0.05, 0.1))
         self._content = content_hash(image)
         self.outputs = FrameOutputs(store, options, self.solver, carrier)
         store.begin(self._identity(labels), self._more())
@@ -234,7 +234,7 @@ class _Run:
         extra = sum(size for _, size in first.files) if first else 0
         if self.options.moved:
             extra += self.solver.reference.image.array.nbytes
-        shape = self.solver.field_grid().shape
+        shape = self.solver.field_grid.shape
         self.bytes_of_a_frame = predicted_bytes(shape, self.options.keep, 1, extra=extra)
         self.store.require_room(predicted_bytes(shape, self.options.keep, count, extra=extra))
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.network.engines import Prediction
 from VoxelMorphRegistrationLib.network.intensity import prepare_pair
 from VoxelMorphRegistrationLib.pipeline.input_check import check_overlap, check_volume, misfits
 from VoxelMorphRegistrationLib.pipeline.model_grid import plan_model_grid
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+from VoxelMorphRegistrationLib.pipeline.sequence.options import Bias
 from VoxelMorphRegistrationLib.pipeline.steps import (
     intensity_preparation,
     on_network_grid,
@@ -43,10 +46,14 @@ class FrameSolver:
         self,
         reference: Image,
         options: RegistrationOptions,
+        bias: Bias = "reference",
         catalogue: Catalogue | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Loads the model. Raises a RegistrationError where the model or the reference cannot be used."""
+        """Loads the model. ``bias``: see SequenceOptions.
+
+        Raises a RegistrationError where the model or the reference cannot be used.
+        """
         check_volume(reference, "reference")
         model = (catalogue or Catalogue()).find(options.model, progress=progress)
         self.card, self.weights_path = model.card, model.weights_path
@@ -58,12 +65,21 @@ class FrameSolver:
             for sentence in misfits(reference, reference, model.card, options.resolution)
             if "fixed" in sentence
         ]
-        self._options = options
+        self._options, self._bias = options, bias
+        self._preparation = intensity_preparation(model.card, options.intensity)
         self.reference = self.prepare(reference)
 
+    @cached_property
     def field_grid(self) -> Grid:
-        """Where this model gives its fields, as a first run with the reference tells; the network is then compiled."""
-        return self.solve(self.reference, self.reference, aligned=np.eye(4)).displacement.grid
+        """Where this model gives its fields."""
+        shape = self._at_rest.vectors.shape
+        return self.grid.with_shape((shape[0], shape[1], shape[2]))
+
+    @cached_property
+    def _at_rest(self) -> Prediction:
+        """What the network answers for the reference with itself: what it says where nothing moves."""
+        values = self.reference.values
+        return predict(self.engine, self.card, *prepare_pair(values, values, self._preparation)[::-1])
 
     def prepare(self, image: Image) -> PreparedFrame:
         """Check a frame and bring it to the network's grid; may run in another thread. Raises InputError."""
@@ -95,12 +111,20 @@ class FrameSolver:
             seen = on_network_grid(moving.image, self.grid, aligned)
         check_overlap(seen, fixed.image, moving.image)
         check_overlap(fixed.values, moving.image, fixed.image)
-        preparation = intensity_preparation(self.card, options.intensity)
-        fixed_input, moving_input = prepare_pair(fixed.values, seen, preparation)
-        prediction = predict(self.engine, self.card, moving_input, fixed_input)
+        prediction = self._predicted(*prepare_pair(fixed.values, seen, self._preparation))
         if start is None:
             return to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
         return composed(to_space(prediction, self.grid, np.eye(4), False), start)
+
+    def _predicted(self, fixed: npt.NDArray[np.float32], moving: npt.NDArray[np.float32]) -> Prediction:
+        """The network's answer without the network's own bias: two images that are the same give no field at all."""
+        answer = predict(self.engine, self.card, moving, fixed)
+        if self._bias == "reference":
+            return replace(answer, vectors=answer.vectors - self._at_rest.vectors)
+        if self._bias == "swapped":
+            swapped = predict(self.engine, self.card, fixed, moving)
+            return replace(answer, vectors=(answer.vectors - swapped.vectors) * np.float32(0.5))
+        return answer
 
     def seen(self, image: Image, through: Deformation) -> npt.NDArray[np.float32]:
         """``image(phi(x))`` on the network's grid; its own minimum outside."""
