@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from VoxelMorphRegistrationLib.pipeline.input_check import (
 )
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
 from VoxelMorphRegistrationLib.pipeline.quality import folded_percent, similarity
+from VoxelMorphRegistrationLib.pipeline.refinement import RefinementReport, refine
 from VoxelMorphRegistrationLib.pipeline.steps import (
     intensity_preparation,
     on_network_grid,
@@ -46,10 +48,14 @@ class RegistrationOptions:
     """"card": prepared as the model's card says; "none": the values as they are."""
     inverse: bool = False
     """Also compute the moving to fixed field."""
+    refine_seconds: float = 0.0
+    """How long to refine the network's field on this very pair (`pipeline.refinement`); 0 for not at all."""
     threads: int | None = None
     """Processor cores for the network; None for all of them."""
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.refine_seconds) and self.refine_seconds >= 0):
+            raise InputError(f"Refinement takes a number of seconds, 0 for none, not {self.refine_seconds}.")
         for name, choices in (
             ("pre_align", KINDS),
             ("resolution", tuple(RESOLUTIONS)),
@@ -80,13 +86,16 @@ class RegistrationResult:
     engine: str
     plan: str
     """The grid on which the network worked, in words."""
+    refinement: RefinementReport | None = None
+    """What the refinement gained; None where it was not asked for."""
 
     def summary(self) -> str:
         """One line for a status bar."""
+        refined = f" Refined: {self.refinement}." if self.refinement else ""
         return (
             f"Similarity {self.similarity_before:.3f} before, {self.similarity_after:.3f} after; "
             f"{self.folded_percent:.2g} % folded; {sum(self.seconds.values()):.1f} s "
-            f"({self.model}, {self.engine})."
+            f"({self.model}, {self.engine}).{refined}"
         )
 
 
@@ -107,7 +116,9 @@ def register(
     Raises a RegistrationError of one clear sentence; CancelledError when cancelled.
     """
     options = options or RegistrationOptions()
-    say = progress or Progress()
+    whole = say = progress or Progress()
+    if options.refine_seconds:  # then that is what takes long
+        say = whole.part(0.0, 0.4)
     clock = _Clock()
 
     say("Checking the volumes", 0.0)
@@ -157,6 +168,21 @@ def register(
     deformation = to_space(prediction, plan.grid, affine.matrix, options.inverse)
     clock.lap("integration")
 
+    refinement = None
+    if options.refine_seconds:
+        deformation, refinement = refine(
+            fixed,
+            moving,
+            deformation,
+            options.refine_seconds,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            progress=whole.part(0.3, 0.85),
+        )
+        warnings += refinement.warnings()
+        clock.lap("refinement")
+
+    say = whole
     say("Moving the volume and checking the result", 0.85)
     moved = deformation.warp(moving, fixed.grid, outside=float(moving.array.min()))
     before, after = similarity(fixed, moving, moved, fixed_mask)
@@ -175,6 +201,7 @@ def register(
         model=model.card.name,
         engine=engine.name,
         plan=plan.description,
+        refinement=refinement,
     )
 
 
