@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from VoxelMorphRegistrationLib.errors import OutputError
+from VoxelMorphRegistrationLib.errors import OutputError, RegistrationError
 from VoxelMorphRegistrationLib.files.output import atomic_output
 from VoxelMorphRegistrationLib.network.file_lock import locked
 from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
@@ -51,12 +51,17 @@ class CaseFolder:
 
     def finished(self) -> Record | None:
         """The record of a finished case whose files are all there, else None."""
+        record = self.ended()
+        return record if record and record.is_finished else None
+
+    def ended(self) -> Record | None:
+        """The same, also of a sequence of which frames have no result."""
         values = _read_json(self.path / MARKER)
         try:
             record = Record.from_json(values) if values else None
         except (KeyError, TypeError, AttributeError):  # not by this program, or by another version of it
             return None
-        return record if record and record.is_finished and self._holds(record) else None
+        return record if record and self._holds(record) else None
 
     @contextmanager
     def worked_on(self) -> Iterator[None]:
@@ -65,7 +70,7 @@ class CaseFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             with locked(self.path / _LOCK, Progress(), ""):
                 yield
-        except OutputError:
+        except RegistrationError:  # of the work itself, also those that are an OSError
             raise
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written to ({error.strerror}).") from error
@@ -91,7 +96,7 @@ class CaseFolder:
         return tuple(self._attempts)
 
     def finish(self, record: Record) -> None:
-        """From here on the case is finished. Raises OutputError."""
+        """From here on the case is finished, if the record says so. Raises OutputError."""
         _write_json(self.path / MARKER, record.to_json())
 
     def described(self, files: dict[str, Path]) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files.output import atomic_output
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case, Kind
-from VoxelMorphRegistrationLib.pipeline.batch.columns import COLUMNS, REQUIRED, as_comments
+from VoxelMorphRegistrationLib.pipeline.batch.columns import COLUMNS, REQUIRED, Column, as_comments
 from VoxelMorphRegistrationLib.pipeline.pair_files import PAIR_OUTPUTS
 
 DEFAULT_OUTPUTS = ("transform.h5", "moved.nii.gz")
@@ -91,12 +91,12 @@ def write_cases(path: str | os.PathLike[str], cases: Iterable[Case]) -> None:
 
 
 def template() -> str:
-    """A cases file to start from: what the columns mean, and two rows to be overwritten."""
-    used = ["name", "fixed", "moving", "fixed_mask", "labels", "outputs", "model", "resolution"]
+    """A cases file to start from: what the columns mean, and three rows to be overwritten."""
     rows = [
-        used,
-        ["patient1", "p1/before.nii.gz", "p1/after.nii.gz", "p1/brain.nii.gz", "p1/tumour.nii.gz", "", "", "half"],
-        ["patient2", "p2/before.nii.gz", "p2/after.nii.gz", "", "", "transform.h5 inverse.h5", "", ""],
+        ["name", "fixed", "moving", "sequence", "labels", "outputs", "reference", "model", "resolution"],
+        ["patient1", "p1/before.nii.gz", "p1/after.nii.gz", "", "p1/tumour.nii.gz", "", "", "", "half"],
+        ["patient2", "p2/before.nii.gz", "p2/after.nii.gz", "", "", "transform.h5 inverse.h5", "", "", ""],
+        ["heart3", "", "", "p3/beats.seq.nrrd", "p3/valve.nrrd", "", "4", "", "half"],
     ]
     return "".join(f"# {line}\n" for line in as_comments()) + _csv(rows)
 
@@ -170,6 +170,18 @@ def _repeated_names(cases: list[Case]) -> list[Problem]:
     return problems
 
 
+def _fault(column: Column, value: str, kind: Kind) -> str:
+    """What is wrong with a value that needs no file to be looked at; "" for nothing."""
+    if kind not in column.kinds:
+        return f"is for a {column.kinds[0]}, but this row is a {kind}"
+    if column.choices and value not in column.choices:
+        return f"is not one of {', '.join(column.choices)}"
+    smallest = column.smallest
+    if smallest is not None and not (value.isascii() and value.isdigit() and int(value) >= smallest):
+        return f"is not a whole number of {smallest} or more"
+    return ""
+
+
 class _RowReader:
     """Reads one row; what is wrong with it is in ``problems``."""
 
@@ -192,16 +204,13 @@ class _RowReader:
         if name := values.pop("name", ""):
             self._check_name(name)
         inputs, options = {}, {}
-        for column_name, value in values.items():
-            column = COLUMNS[column_name]
-            if kind not in column.kinds:
-                self._wrong(column_name, f"'{value}' is for a {column.kinds[0]}, but this row is a {kind}")
+        for column, value in ((COLUMNS[each], value) for each, value in values.items()):
+            if fault := _fault(column, value, kind):
+                self._wrong(column.name, f"'{value}' {fault}")
             elif column.is_input:
-                inputs[column_name] = self._existing(column_name, value)
-            elif column.choices and value not in column.choices:
-                self._wrong(column_name, f"'{value}' is not one of {', '.join(column.choices)}")
+                inputs[column.name] = self._existing(column.name, value)
             else:
-                options[column_name] = value
+                options[column.name] = value
         if "model" in options:
             options["model"] = self._model(options["model"])
         if kind == "pair":

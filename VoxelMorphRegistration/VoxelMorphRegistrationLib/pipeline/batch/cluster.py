@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ LOST_WORKERS_ALLOWED = 5
 _SHARE_OF_MEMORY = 0.8
 """Of what is free when the batch begins."""
 _CONNECT_SECONDS = 30
+_CHECK_SECONDS = 1.0
 
 # Workers hold nothing for Dask but small records, so there is nothing to be spilled, and pausing would not help: a
 # worker that grows too large is ended and started anew. Every case waits at the scheduler until a worker is free for
@@ -145,7 +146,26 @@ def _local(size: LocalSize) -> Iterator[Any]:
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
+        cluster.loop.add_callback(_keep_workers, cluster)
         yield client
+
+
+async def _keep_workers(cluster: Any) -> None:
+    """Start those workers again that were lost while they started.
+
+    Dask's nanny does so for a worker that had started, and no more than that (``Nanny._on_worker_exit``): one that is
+    killed while it starts would be missed until the end.
+    """
+    import asyncio
+
+    gone: set[Any] = set()
+    while cluster.status.name == "running":
+        await asyncio.sleep(_CHECK_SECONDS)
+        now = {nanny for nanny in cluster.workers.values() if not nanny.is_alive()}
+        for nanny in gone & now:  # for some time: the nanny itself is not about to start it
+            with suppress(OSError, TimeoutError):
+                await nanny.restart()
+        gone = now
 
 
 @contextmanager

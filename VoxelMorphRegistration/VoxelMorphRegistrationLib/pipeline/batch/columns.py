@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 from VoxelMorphRegistrationLib.pipeline.batch.case import Kind
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
+from VoxelMorphRegistrationLib.pipeline.sequence import DIRECTIONS, KEEPS, KEY_CHOICES, MODES
 from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS
 
 BOTH: tuple[Kind, ...] = ("pair", "sequence")
@@ -24,6 +25,8 @@ class Column:
     is_input: bool = False
     """A file or folder that must exist; a relative path is relative to the cases file."""
     choices: tuple[str, ...] = ()
+    smallest: int | None = None
+    """For a whole number: it may not be below this."""
     default: str = ""
     """What an empty cell means, where that is a value."""
 
@@ -36,18 +39,64 @@ COLUMNS: dict[str, Column] = {
         Column("moving", "the volume that is moved onto it", PAIR, is_input=True),
         Column("fixed_mask", "labelmap: what counts of the fixed volume, non-zero inside", PAIR, is_input=True),
         Column("moving_mask", "labelmap: what counts of the moving volume", PAIR, is_input=True),
-        Column("labels", "labelmap: a segmentation of the moving volume, to be moved with it", PAIR, is_input=True),
+        Column(
+            "labels",
+            "labelmap: a segmentation of the moving volume, or of a sequence's reference frame, to be moved with it",
+            is_input=True,
+        ),
         Column(
             "outputs",
-            "file names with spaces between them: transform, inverse, affine, moved, moved_labels, each with the ending "
-            "of its format",
+            "file names with spaces between them: transform, inverse, affine, moved, moved_labels, each with an ending",
             PAIR,
             default="transform.h5 moved.nii.gz, and moved_labels.nii.gz where there are labels",
         ),
+        Column("sequence", "a 4-D file, a folder of volumes, or a DICOM folder", SEQUENCE, is_input=True),
+        Column(
+            "reference",
+            "number of the frame that the others are registered with, from 0",
+            SEQUENCE,
+            smallest=0,
+            default="the one nearest the middle of the motion",
+        ),
+        Column(
+            "direction",
+            "; ".join(f"{name}: {meaning}" for name, meaning in DIRECTIONS.items()),
+            SEQUENCE,
+            choices=tuple(DIRECTIONS),
+            default="carry",
+        ),
+        Column(
+            "mode",
+            "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items()),
+            SEQUENCE,
+            choices=tuple(MODES),
+            default="reference",
+        ),
+        Column("key_every", "mode keyframes: one key frame in so many", SEQUENCE, smallest=2, default="4"),
+        Column(
+            "key_choice",
+            "; ".join(f"{name}: {meaning}" for name, meaning in KEY_CHOICES.items()),
+            SEQUENCE,
+            choices=tuple(KEY_CHOICES),
+            default="regular",
+        ),
+        Column(
+            "keep",
+            "; ".join(f"{name}: {meaning}" for name, meaning in KEEPS.items()),
+            SEQUENCE,
+            choices=tuple(KEEPS),
+            default="float32",
+        ),
+        Column("moved", "also write each pair's moved volume", SEQUENCE, choices=("yes", "no"), default="no"),
         Column("grid", "where the fields are given", PAIR, choices=("full", "network"), default="full"),
         Column("model", "a model's name, or the path of a model file", default=DEFAULT_MODEL),
         Column("engine", "what runs the network", choices=("auto", "openvino", "tensorflow"), default="auto"),
-        Column("pre_align", "what comes before the network", choices=tuple(KINDS), default="affine"),
+        Column(
+            "pre_align",
+            "what comes before the network",
+            choices=tuple(KINDS),
+            default="affine for pairs, none for sequences",
+        ),
         Column("resolution", "voxel size on which the network works", choices=tuple(RESOLUTIONS), default="full"),
         Column(
             "intensity",
@@ -80,7 +129,8 @@ def _for(column: Column) -> str:
 
 
 def _said(column: Column) -> str:
-    return f"{column.meaning} ({', '.join(column.choices)})" if column.choices else column.meaning
+    told = all(f"{choice}:" in column.meaning for choice in column.choices)
+    return column.meaning if told else f"{column.meaning} ({', '.join(column.choices)})"
 
 
 def _empty(column: Column) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.files.output import atomic_output
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case
-from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, Record
+from VoxelMorphRegistrationLib.pipeline.batch.record import Record
 
 NAME = "manifest.json"
 _EVERY_SECONDS = 5.0
@@ -35,7 +35,7 @@ class Manifest:
     @property
     def failed(self) -> list[Record]:
         """In the order of the cases."""
-        return [record for record in self.in_order() if record.status == FAILED]
+        return [record for record in self.in_order() if not record.is_finished]
 
     def in_order(self) -> list[Record]:
         """The cases that ended."""

@@ -20,6 +20,8 @@ class Outcome:
     quality: Mapping[str, float | None]
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
+    error: str = ""
+    """Where a part of the result is missing: one sentence that says which."""
 
 
 def number(value: float) -> float | None:

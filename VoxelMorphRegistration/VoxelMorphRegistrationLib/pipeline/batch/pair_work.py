@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case
@@ -12,6 +12,7 @@ from VoxelMorphRegistrationLib.pipeline.batch.cases_file import output_names
 from VoxelMorphRegistrationLib.pipeline.batch.outcome import Outcome, number
 from VoxelMorphRegistrationLib.pipeline.pair_files import PairInputs, write_pair_outputs
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
+from VoxelMorphRegistrationLib.spatial.pre_alignment import Kind
 
 
 def register_pair(case: Case, folder: Path, threads: int | None) -> Outcome:
@@ -43,10 +44,12 @@ def register_pair(case: Case, folder: Path, threads: int | None) -> Outcome:
     )
 
 
-def registration_options(case: Case, threads: int | None, *, inverse: bool = False) -> RegistrationOptions:
-    """The case's columns as the library has them."""
-    chosen: dict[str, Any] = {
+def registration_options(
+    case: Case, threads: int | None, *, inverse: bool = False, pre_align: Kind = "affine"
+) -> RegistrationOptions:
+    """The case's columns as the library has them; ``pre_align`` is what an empty cell means."""
+    chosen: dict[str, Any] = {"pre_align": pre_align} | {
         name: case.options[name] for name in ("engine", "pre_align", "resolution", "intensity") if name in case.options
     }
-    model = cast("str", case.options.get("model", DEFAULT_MODEL))
+    model = case.options.get("model", DEFAULT_MODEL)
     return RegistrationOptions(model=model, inverse=inverse, threads=threads, **chosen)

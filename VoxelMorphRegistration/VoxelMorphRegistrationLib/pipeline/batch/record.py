@@ -10,7 +10,7 @@ from typing import Any
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 
-FINISHED, FAILED = "finished", "failed"
+FINISHED, PARTIAL, FAILED = "finished", "partial", "failed"
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Record:
     name: str
     kind: str
     status: str
-    """`FINISHED` or `FAILED`."""
+    """`FINISHED`; `PARTIAL`: a sequence of which frames have no result; `FAILED`."""
     line: int = 0
     error: str = ""
-    """For a failed case: one sentence."""
+    """Where it is not finished: one sentence."""
     identity: Identity | None = None
     """None where the inputs could not be read, or the worker was lost."""
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class Record:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of each step, and ``total``."""
     attempts: tuple[Attempt, ...] = ()
-    """All of them; the last one ended the case, the others were lost with their workers."""
+    """All of them; the last one ended the case."""
     ended: str = ""
     """ISO 8601, UTC."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is a result."""
+        """Whether there is a whole result."""
         return self.status == FINISHED
 
     def to_json(self) -> dict[str, Any]:

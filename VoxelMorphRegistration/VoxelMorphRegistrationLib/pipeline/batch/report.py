@@ -19,7 +19,7 @@ _COLUMNS = ("name", "line", "status", *_QUALITY, "seconds", "attempts", "host", 
 
 
 def worst_first(records: Sequence[Record]) -> list[Record]:
-    """Failed cases, then those with warnings, and within each the least alike first."""
+    """Cases without a whole result, then those with warnings, and within each the least alike first."""
     return sorted(records, key=lambda record: (record.is_finished, not record.warnings, _similarity(record)))
 
 
@@ -36,16 +36,11 @@ def as_text(records: Sequence[Record]) -> str:
     """Counts, the usual figures, and a few lines for each case that has something to say."""
     finished = [record for record in records if record.is_finished]
     lines = [f"{len(records)} cases: {len(finished)} finished, {len(records) - len(finished)} failed", ""]
-    for name in _QUALITY:
-        values = [value for record in finished if (value := record.quality.get(name)) is not None]
-        if values:
-            words = name.replace("_", " ")
+    figures = {name.replace("_", " "): [record.quality.get(name) for record in finished] for name in _QUALITY}
+    figures["seconds a case"] = [record.seconds["total"] for record in finished]
+    for words, found in figures.items():
+        if values := [value for value in found if value is not None]:
             lines.append(f"  {words:<24} median {median(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
-    seconds = [record.seconds["total"] for record in finished if "total" in record.seconds]
-    if seconds:
-        lines.append(
-            f"  {'seconds a case':<24} median {median(seconds):.2f}, from {min(seconds):.2f} to {max(seconds):.2f}"
-        )
     lines += ["", "Worst first (failed, then with warnings, then the least alike):", ""]
     for record in records:
         similarity = record.quality.get("similarity_after")
@@ -79,5 +74,5 @@ def as_csv(records: Sequence[Record]) -> str:
 
 
 def _similarity(record: Record) -> float:
-    value = record.quality.get("similarity_after")
+    value = record.quality.get("worst_similarity", record.quality.get("similarity_after"))
     return -math.inf if value is None else value

@@ -9,6 +9,7 @@ from pathlib import Path
 from VoxelMorphRegistrationLib.errors import FileError
 from VoxelMorphRegistrationLib.pipeline.batch.case_folder import CaseFolder
 from VoxelMorphRegistrationLib.pipeline.batch.record import Record
+from VoxelMorphRegistrationLib.pipeline.batch.sequence_work import SEQUENCE_FOLDER
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class FinishedCase:
         return {kind: self.folder / output["file"] for kind, output in self.record.outputs.items()}
 
     @property
+    def sequence_folder(self) -> Path | None:
+        """For a sequence: what `SequenceStore` opens. Frames may be missing where the record is not finished."""
+        return self.folder / SEQUENCE_FOLDER if self.record.kind == "sequence" else None
+
+    @property
     def inputs(self) -> dict[str, Path]:
         """Column, such as ``fixed``, to the file of which it was made; which may be gone since."""
         identity = self.record.identity
@@ -38,12 +44,14 @@ class FinishedCase:
 def load_results(folder: str | os.PathLike[str]) -> list[FinishedCase]:
     """The finished cases in a batch's output folder, by name; while it runs, those finished so far.
 
+    A sequence of which only some frames have a result is among them.
+
     Raises FileError where the folder is none, or holds no finished case.
     """
     source = Path(folder).expanduser()
     if not source.is_dir():
         raise FileError(f"{source} is no folder; choose the batch's output folder.")
-    found = [(each, each.finished()) for each in CaseFolder.all_in(source)]
+    found = [(each, each.ended()) for each in CaseFolder.all_in(source)]
     cases = [FinishedCase(record, each.path) for each, record in found if record]
     if not cases:
         raise FileError(

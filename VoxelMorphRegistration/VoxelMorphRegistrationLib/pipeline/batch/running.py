@@ -35,8 +35,8 @@ class BatchResult:
 
     @property
     def failed(self) -> list[Record]:
-        """The cases that have no result."""
-        return [record for record in self.records if record.status == FAILED]
+        """The cases that have no result, or not all of it."""
+        return [record for record in self.records if not record.is_finished]
 
 
 def run_batch(
@@ -119,7 +119,7 @@ def _ended(client: Any, cases: list[Case], output: str, threads: int) -> Iterato
         retries=_RETRIES_AFTER_A_FAULT,
     )
     case_of = dict(zip([future.key for future in futures], cases, strict=True))
-    coming = distributed.as_completed(futures, raise_errors=False)
+    coming = distributed.as_completed(futures, loop=client.loop, raise_errors=False)
     del futures
     try:
         for future in coming:

@@ -17,10 +17,14 @@ from VoxelMorphRegistrationLib.pipeline.batch.case_folder import CaseFolder, now
 from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 from VoxelMorphRegistrationLib.pipeline.batch.outcome import Outcome
 from VoxelMorphRegistrationLib.pipeline.batch.pair_work import register_pair
-from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, FINISHED, Record, versions
+from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, FINISHED, PARTIAL, Record, versions
+from VoxelMorphRegistrationLib.pipeline.batch.sequence_work import register_frames
 from VoxelMorphRegistrationLib.pipeline.logged_warnings import logged_warnings
 
-_KINDS: dict[str, Callable[[Case, Path, int | None], Outcome]] = {"pair": register_pair}
+_KINDS: dict[str, Callable[[Case, Path, int | None], Outcome]] = {
+    "pair": register_pair,
+    "sequence": register_frames,
+}
 
 _one_at_a_time = threading.Lock()
 """A process has one engine, and the cores that it was given: a worker with several threads takes turns."""
@@ -86,8 +90,9 @@ def _run(case: Case, folder: CaseFolder, threads: int | None, ending: _Ending) -
         record = Record(
             name=case.name,
             kind=case.kind,
-            status=FINISHED,
+            status=PARTIAL if outcome.error else FINISHED,
             line=case.line,
+            error=outcome.error,
             identity=identity,
             outputs=folder.described(outcome.files),
             model=outcome.model,

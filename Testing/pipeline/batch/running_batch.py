@@ -1,0 +1,125 @@
+"""The batch command as a process of its own, whose workers can be killed, and what it leaves, counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PACKAGE = Path(__file__).resolve().parents[3] / "VoxelMorphRegistration"
+
+
+def start_batch(cases: Path, output: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own, as a shell does."""
+    command = [
+        sys.executable,
+        "-m",
+        "VoxelMorphRegistrationLib",
+        "batch",
+        str(cases),
+        "--output",
+        str(output),
+        *options,
+    ]
+    return subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def worker_processes(parent: int) -> list[psutil.Process]:
+    """The Dask workers that a process has started."""
+    try:
+        children = psutil.Process(parent).children(recursive=True)
+        return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill_workers_at_random(
+    running: Callable[[], bool],
+    workers: Callable[[], list[psutil.Process]],
+    pause: tuple[float, float],
+    *,
+    at_most: int = 10**9,
+    seed: int = 0,
+) -> int:
+    """While it runs, kill -9 a worker after pauses of random length, whatever it does; how many were killed."""
+    chance, killed = random.Random(seed), 0
+    wait_until = time.monotonic() + chance.uniform(*pause)
+    while running():
+        time.sleep(0.02)
+        if killed < at_most and time.monotonic() > wait_until and (found := workers()):
+            try:
+                chance.choice(found).kill()
+                killed += 1
+            except psutil.NoSuchProcess:
+                pass
+            wait_until = time.monotonic() + chance.uniform(*pause)
+    return killed
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Fails after that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def finished_markers(output: Path) -> list[Path]:
+    """Of the cases that are finished now."""
+    return sorted(output.glob("cases/*/case.json"))
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a batch left, case by case."""
+
+    once: int
+    """Finished, and by the attempt that was the last to begin: none began after a case was finished."""
+    again: int
+    """Begun again after they were finished."""
+    lost: int
+    """Without a result, or with a file that is not there."""
+    retried: int
+    """Cases that more than one attempt was begun at, because the first lost its worker."""
+    attempts: int
+
+    @classmethod
+    def of(cls, output: Path, names: list[str]) -> Count:
+        """From the cases' folders, not from the manifest."""
+        once = again = lost = retried = attempts = 0
+        for name in names:
+            folder = output / "cases" / name
+            if not (folder / "case.json").is_file():
+                lost += 1
+                continue
+            record = json.loads((folder / "case.json").read_text())
+            begun = json.loads((folder / "started.json").read_text())["attempts"]
+            whole = all((folder / each["file"]).stat().st_size == each["bytes"] for each in record["outputs"].values())
+            lost += not whole
+            is_last = begun[-1]["id"] == record["attempts"][-1]["id"]
+            once += is_last and whole
+            again += not is_last
+            retried += len(begun) > 1
+            attempts += len(begun)
+        return cls(once, again, lost, retried, attempts)
+
+
+def end_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to the process and everything that it has started, as a terminal's Ctrl-C does."""
+    os.killpg(process.pid, number)
