@@ -31,6 +31,10 @@ class BatchError(RegistrationError):
     """A batch that ended with cases that have no result; the others are kept."""
 
 
+class SequenceError(BatchError):
+    """A sequence that ended with frames that have no result; the others are kept."""
+
+
 class TransformError(RegistrationError):
     """A transform that does not do what the library computed, or that cannot be inverted."""
 

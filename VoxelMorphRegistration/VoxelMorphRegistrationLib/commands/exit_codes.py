@@ -21,8 +21,8 @@ exit codes:
   3  the model or the inference engine cannot be used
   4  cancelled (Ctrl-C)
   5  an output cannot be written
-  6  some of a batch's cases failed
-Unless it is 0, nothing was written; but of a batch, finished cases are kept with 4, 5 and 6.
+  6  some of a batch's cases, or of a sequence's frames, failed
+Unless it is 0, nothing was written; but finished cases of a batch, and frames of a sequence, are kept with 4, 5 and 6.
 """
 
 

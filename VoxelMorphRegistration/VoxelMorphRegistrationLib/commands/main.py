@@ -21,11 +21,12 @@ from VoxelMorphRegistrationLib.commands import (
     import_field_options,
     models_options,
     register_options,
+    sequence_options,
     train_options,
 )
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, RegistrationError
 
-_COMMANDS = (register_options, batch_options, models_options, import_field_options, train_options)
+_COMMANDS = (register_options, sequence_options, batch_options, models_options, import_field_options, train_options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -40,8 +40,11 @@ KEY_CHOICES: dict[str, str] = {
 
 
 def sequence_registration() -> RegistrationOptions:
-    """The settings of a pair's registration that suit the frames of one patient in one scanner: no pre-alignment."""
-    return RegistrationOptions(pre_align="none")
+    """The settings of a pair's registration that suit the frames of one patient in one scanner: no pre-alignment.
+
+    Half resolution, because there are many of them.
+    """
+    return RegistrationOptions(pre_align="none", resolution="half")
 
 
 @dataclass(frozen=True)

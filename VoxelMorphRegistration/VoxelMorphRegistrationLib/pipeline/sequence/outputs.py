@@ -103,13 +103,13 @@ class FrameOutputs:
         told = []
         if not frame.grid.is_same(self._solver.reference.image.grid):
             told.append(
-                f"{frame.name} has other voxels than the reference ({' x '.join(map(str, frame.grid.shape))} of "
+                f"it has other voxels than the reference ({' x '.join(map(str, frame.grid.shape))} of "
                 f"{' x '.join(f'{s:.3g}' for s in frame.grid.spacing)} mm); it was registered as it lies in space."
             )
         if after < before - 0.01:
             told.append(
-                f"{frame.name} is less like the reference after the registration ({after:.3f}) than before "
-                f"({before:.3f}); do not use this frame."
+                f"it is less like the reference after the registration ({after:.3f}) than before ({before:.3f}); "
+                "do not use this frame."
             )
         return told
 

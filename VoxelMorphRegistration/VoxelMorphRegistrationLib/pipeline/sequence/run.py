@@ -34,6 +34,7 @@ from VoxelMorphRegistrationLib.pipeline.sequence.result import SequenceResult
 from VoxelMorphRegistrationLib.pipeline.sequence.schedule import Step, regular_keys, schedule
 from VoxelMorphRegistrationLib.pipeline.sequence.solver import FrameSolver, PreparedFrame
 from VoxelMorphRegistrationLib.pipeline.sequence.store import SequenceStore, predicted_bytes
+from VoxelMorphRegistrationLib.pipeline.sequence.tables import write_label_sequence, write_tables
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Image
 
@@ -127,11 +128,14 @@ class _Run:
         if self.options.keep == "results":
             for step in self.steps:
                 self.store.remove_field(step.frame)
-        records = {record.frame: record for record in self.store.records()} | failed
+        found = {record.frame: record for record in self.store.records()} | failed
+        records = [found[n] for n in sorted(found)]
+        write_tables(self.store, records)
+        write_label_sequence(self.store, records)
         self.say("Done", 1.0)
         return SequenceResult(
             store=self.store,
-            records=tuple(records[n] for n in sorted(records)),
+            records=tuple(records),
             reference=self.reference,
             computed=tuple(step.frame for step in todo if step.frame not in failed),
             drift=drift,

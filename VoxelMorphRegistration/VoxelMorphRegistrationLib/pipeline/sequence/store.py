@@ -9,6 +9,7 @@ disk: a frame is done when its record is there and the files it names have their
     fields/field_0004.nrrd    its field (.nii where kept as int16): the whole map, fixed to moving, for resampling
     labels/labels_0004.nrrd   the reference's labels on it ("carry")
     moved/moved_0004.nrrd     the moving volume on the fixed one's grid, where asked for
+    frames.csv, motion.csv    the records as tables, and labels.seq.nrrd, all labels as a sequence for Slicer
 """
 
 from __future__ import annotations
