@@ -37,6 +37,7 @@ class FieldImportSection:
         ui.importExamineButton.connect("clicked(bool)", self._on_examine)
         for number in range(_SHOWN):
             self._row(number).button.connect("clicked(bool)", self._importer(number))
+        ui.importOthersCheckBox.connect("toggled(bool)", self._on_others)
         ui.importProgressBar.hide()
         self.forget()
 
@@ -73,7 +74,9 @@ class FieldImportSection:
             )
         with_moving = self._examined is not None and self._examined[3] is not None
         ui.importUnderCheckBox.visible = with_moving
-        ui.importUnfoldCheckBox.visible = self._examined is not None
+        found = self._examined[1].findings if self._examined is not None else ()
+        for box, repair in self._repairs():
+            box.visible = any(finding.repair == repair for finding in found)
 
     def _what_is_missing(self) -> str:
         parameters = self._chosen()
@@ -103,6 +106,9 @@ class FieldImportSection:
 
     def _on_changed(self, _text: str) -> None:
         self.forget()
+
+    def _on_others(self, _checked: bool) -> None:
+        self._show_candidates()
 
     def _on_examine(self, _checked: bool = False) -> None:
         if self._control.busy:
@@ -143,7 +149,7 @@ class FieldImportSection:
         if self._examined is None or self._control.busy:
             return
         job, diagnosis, fixed, moving = self._examined
-        repair = ["unfold"] if self._ui.importUnfoldCheckBox.checked else []
+        repair = [name for box, name in self._repairs() if box.visible and box.checked]
         name = field_import.name_for(self._path())
 
         def convert(progress: Progress) -> tuple[field_import.Prepared, MeantField]:
@@ -156,7 +162,7 @@ class FieldImportSection:
         def write(converted: tuple[field_import.Prepared, MeantField]) -> None:
             field, meant = converted
             try:
-                node = field_import.write_meant_field(
+                node, linear = field_import.write_meant_field(
                     field, name=name, fixed=_if_there(fixed), moving=_if_there(moving)
                 )
             except RegistrationError as error:
@@ -164,22 +170,34 @@ class FieldImportSection:
                 return
             said = [_("Imported as the transform {name}.").format(name=node.GetName()), *meant.done]
             if self._ui.importUnderCheckBox.checked and _if_there(moving) is not None:
-                said.append(show_result(RegistrationNodes(fixed, moving, transform=node)))
-            said += [finding.message for finding in meant.findings]
-            self._say(" ".join(text for text in said if text))
+                said.append(show_result(RegistrationNodes(fixed, moving, transform=node, affine_transform=linear)))
+            said += [f"• {finding.message}" for finding in meant.findings]
+            self._say("\n".join(text for text in said if text))
 
         self._control.do(convert, _("Converting the field"), write, self._place)
+
+    def _repairs(self) -> list[tuple[Any, str]]:
+        """The check boxes of repairs, each shown where a finding asks for it."""
+        ui = self._ui
+        return [
+            (ui.importUnfoldCheckBox, "unfold"),
+            (ui.importSplitCheckBox, "split affine"),
+            (ui.importTaperCheckBox, "taper border"),
+        ]
 
     def _show_candidates(self) -> None:
         diagnosis = self._examined[1] if self._examined is not None else None
         candidates = diagnosis.candidates[:_SHOWN] if diagnosis is not None else ()
         pictures = diagnosis.pictures if diagnosis is not None else ()
         before = diagnosis.before if diagnosis is not None else None
+        clear = diagnosis is not None and diagnosis.accepted
+        all_of_them = not clear or self._ui.importOthersCheckBox.checked
+        self._ui.importOthersCheckBox.visible = clear and len(candidates) > 1
         self._ui.importBeforeLabel.visible = before is not None
         show_picture(self._ui.importBeforePicture, before)
         for number in range(_SHOWN):
             row = self._row(number)
-            row.frame.visible = number < len(candidates)
+            row.frame.visible = number < len(candidates) and (number == 0 or all_of_them)
             if number < len(candidates) and diagnosis is not None:
                 row.label.text = candidate_title(diagnosis, number)
                 row.evidence.text = fit_of_candidate(diagnosis, number)

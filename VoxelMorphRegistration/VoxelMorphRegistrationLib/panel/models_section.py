@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from VoxelMorphRegistrationLib.errors import RegistrationError
-from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
+from VoxelMorphRegistrationLib.errors import EngineError, RegistrationError
+from VoxelMorphRegistrationLib.network.card import ModelCard
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.families import SUFFIXES
+from VoxelMorphRegistrationLib.panel.model_card_form import ModelCardForm
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
+from VoxelMorphRegistrationLib.pipeline.background import FOLDER_PREFIX
+from VoxelMorphRegistrationLib.pipeline.model_job import ModelJob
+from VoxelMorphRegistrationLib.pipeline.model_preparation import PreparedModel
+from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.slicer_bridge.background import reading_worker
 
 
 class ModelsSection:
@@ -143,14 +152,23 @@ class ModelsSection:
             self._choose(DEFAULT_MODEL)
 
     def _on_add(self, _checked: bool = False) -> None:
-        path = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(), _("Add model file"), "", _("VoxelMorph networks") + " (*.h5 *.hdf5)"
+        chosen = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(),
+            _("Add model file"),
+            "",
+            _("VoxelMorph networks") + f" ({' '.join(f'*{suffix}' for suffix in SUFFIXES)})",
         )
-        if path:
-            form = _CardForm(self._form_path, Path(path))
+        if chosen:
+            path = Path(chosen)
+            stage = _("Converting and trying {name}").format(name=path.name)
+            self._control.do(lambda progress: _prepare(path, progress), stage, self._ask_for_the_card)
+
+    def _ask_for_the_card(self, found: _Found) -> None:
+        form = ModelCardForm(self._form_path, found.path, found.prepared, found.note)
+        with found.folder:
             while form.ask():  # again for as long as something is wrong with it
                 try:
-                    added = self._catalogue.add(Path(path), form.card(self._catalogue))
+                    added = self._catalogue.add(found.weights, form.card(self._catalogue))
                 except RegistrationError as error:
                     slicer.util.errorDisplay(str(error))
                 else:
@@ -159,59 +177,32 @@ class ModelsSection:
             form.close()
 
 
-class _CardForm:
-    """The small form for the card of a user's own file."""
+@dataclass(frozen=True)
+class _Found:
+    """A model file and what the background process made of it; without an engine it could make nothing."""
 
-    def __init__(self, form_path: str, model_file: Path) -> None:
-        self._file = model_file
-        form = slicer.util.loadUI(form_path)
-        self._fields = slicer.util.childWidgetVariables(form)
-        self._fields.titleLineEdit.text = model_file.stem
-        for label, scaling in (
-            (_("Minimum to 0, maximum to 1"), "unit_range"),
-            (_("99.9th percentile to the level below"), "percentile"),
-            (_("White matter to the level below"), "white_matter_peak"),
-            (_("As they are"), "none"),
-        ):
-            self._fields.scalingComboBox.addItem(label, scaling)
-        self._fields.scalingComboBox.connect("currentIndexChanged(int)", self._on_scaling)
-        self._on_scaling()
-        self._dialog = dialog = qt.QDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Model card of {name}").format(name=model_file.name))
-        layout = qt.QVBoxLayout(dialog)
-        layout.addWidget(form)
-        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
-        buttons.connect("accepted()", dialog.accept)
-        buttons.connect("rejected()", dialog.reject)
-        layout.addWidget(buttons)
+    path: Path
+    folder: tempfile.TemporaryDirectory[str]
+    prepared: PreparedModel | None
+    note: str = ""
 
-    def ask(self) -> bool:
-        """Let the user fill it in; whether OK was pressed."""
-        return bool(self._dialog.exec_() == qt.QDialog.Accepted)
+    @property
+    def weights(self) -> Path:
+        """The file to be added."""
+        return self.path if self.prepared is None else self.prepared.model.weights_path
 
-    def close(self) -> None:
-        """Delete the dialog."""
-        self._dialog.deleteLater()
 
-    def card(self, catalogue: Catalogue) -> ModelCard:
-        """The card as filled in. Raises ModelError for a choice that cannot be."""
-        fields, spacing = self._fields, float(self._fields.spacingSpinBox.value)
-        return catalogue.card_for_own_file(
-            self._file,
-            title=fields.titleLineEdit.text.strip() or self._file.stem,
-            modality=fields.modalityLineEdit.text.strip(),
-            orientation=fields.orientationLineEdit.text.strip().upper(),
-            spacing_mm=(spacing, spacing, spacing),
-            skull_stripped=bool(fields.skullStrippedCheckBox.checked),
-            intensity=IntensityPreparation(
-                scaling=fields.scalingComboBox.currentData,
-                level=float(fields.levelSpinBox.value),
-                match="fixed_to_moving" if fields.matchCheckBox.checked else "none",
-            ),
-        )
-
-    def _on_scaling(self, _index: int = 0) -> None:
-        self._fields.levelSpinBox.enabled = self._fields.scalingComboBox.currentData in (
-            "percentile",
-            "white_matter_peak",
-        )
+def _prepare(path: Path, progress: Progress) -> _Found:
+    """Convert and try it where the engines are. Without one, a VxmDense file is taken as it is."""
+    folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX)
+    try:
+        job = ModelJob(path, Path(folder.name))
+        return _Found(path, folder, reading_worker().run_blocking(job, progress=progress))
+    except EngineError as error:
+        if path.suffix.lower() in (".h5", ".hdf5"):
+            return _Found(path, folder, None, str(error))
+        folder.cleanup()
+        raise
+    except BaseException:
+        folder.cleanup()
+        raise

@@ -106,6 +106,7 @@ class RegistrationParameters:
     outputVolume: slicer.vtkMRMLScalarVolumeNode
     preAlignment: PreAlignment = PreAlignment.AFFINE
     resolution: Resolution = Resolution.FULL
+    refineSeconds: int = 0
     fixedMask: Mask
     movingMask: Mask
     engine: EngineChoice = EngineChoice.AUTOMATIC

@@ -198,6 +198,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
                 preAlignment=chosen.preAlignment.value,
                 resolution=chosen.resolution.value,
                 intensity=chosen.intensity.value,
+                refineSeconds=chosen.refineSeconds,
             )
         )
 

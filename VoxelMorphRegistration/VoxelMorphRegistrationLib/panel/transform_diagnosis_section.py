@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
-from VoxelMorphRegistrationLib.panel.wording import candidate_title, fit_of_candidate
+from VoxelMorphRegistrationLib.panel.wording import fit_of_candidate, in_words
 from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
@@ -194,16 +194,18 @@ class TransformDiagnosisSection:
 
 def _in_plain_words(diagnosis: FieldDiagnosis) -> str:
     """What is wrong, or that nothing is."""
+    after: list[str] = []
     if field_import.is_right(diagnosis):
         lines = [_("Nothing is wrong with this transform: it moves the moving volume onto the fixed one.")]
     elif diagnosis.accepted:
-        lines = [
-            _("This transform is wrong, and can be repaired. What its numbers really are:"),
-            f"{candidate_title(diagnosis, 0)}. {fit_of_candidate(diagnosis, 0)}",
+        lines = [_("This transform is wrong, and can be repaired:")]
+        after = [
+            _("What its numbers really are: {text}.").format(text=in_words(diagnosis.best.convention)),
+            fit_of_candidate(diagnosis, 0),
         ]
     else:
         lines = [diagnosis.verdict]
-    return "\n".join([*lines, *(f"• {finding.message}" for finding in diagnosis.findings)])
+    return "\n".join([*lines, *(f"• {finding.message}" for finding in diagnosis.findings), *after])
 
 
 def _is_above(transform: Any, node: Any) -> bool:

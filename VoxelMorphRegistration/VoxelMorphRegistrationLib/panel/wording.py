@@ -11,13 +11,13 @@ from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
 
 def plain_verdict(diagnosis: Evidence) -> str:
     """What was found, what is unclear, and what would settle it."""
-    lines = [
-        _("The meaning of the field is clear: number 1.")
-        if diagnosis.accepted
-        else _("It is not clear what the field means; compare the pictures and choose.")
-    ]
-    if not diagnosis.accepted:
-        lines.append(diagnosis.verdict)
+    if diagnosis.accepted:
+        lines = [_("It is clear how this field has to be read: as number 1.")]
+    else:
+        lines = [
+            _("It is not clear how this field has to be read. Compare the pictures, and choose."),
+            diagnosis.verdict,
+        ]
     if diagnosis.ambiguous:
         lines.append(_("Not told apart: {texts}.").format(texts="; ".join(diagnosis.ambiguous[:2])))
     if diagnosis.settled_by:
@@ -27,7 +27,7 @@ def plain_verdict(diagnosis: Evidence) -> str:
 
 def candidate_title(diagnosis: Evidence, number: int) -> str:
     """A candidate's number and what the field would be by it."""
-    return f"{number + 1}. {_describe(diagnosis.candidates[number].convention)}"
+    return f"{number + 1}. {in_words(diagnosis.candidates[number].convention)}"
 
 
 def fit_of_candidate(diagnosis: Evidence, number: int) -> str:
@@ -49,11 +49,12 @@ def fit_of_candidate(diagnosis: Evidence, number: int) -> str:
     return " ".join(lines)
 
 
-def _describe(convention: Convention) -> str:
+def in_words(convention: Convention) -> str:
+    """A convention for a person."""
     what = {
-        "displacement": _("Displacements"),
-        "positions": _("Absolute positions"),
-        "velocity": _("A velocity, to be integrated"),
+        "displacement": _("Displacements {unit}"),
+        "positions": _("Absolute positions {unit}"),
+        "velocity": _("A velocity {unit}, still to be integrated"),
     }[convention.content]
     unit = {
         "voxel": _("in voxels"),
@@ -72,6 +73,8 @@ def _describe(convention: Convention) -> str:
     more = []
     if convention.axes != ("i", "j", "k"):
         more.append(_("array axes {axes}").format(axes=" ".join(convention.axes)))
-    if convention.layout != "last":
-        more.append(_("components {place}").format(place=convention.layout))
-    return ", ".join([f"{what} {unit}", along, way, *more])
+    if convention.layout == "first":
+        more.append(_("components first"))
+    elif convention.layout != "last":
+        more.append(_("forced into another shape"))
+    return ", ".join([what.format(unit=unit), along, way, *more])

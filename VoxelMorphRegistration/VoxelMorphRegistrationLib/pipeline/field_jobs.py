@@ -69,7 +69,7 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
         evidence = {f.name: getattr(diagnosis, f.name) for f in fields(Evidence)}
         if filled:
             evidence |= self._told_of_filled(diagnosis, filled)
-        if self.used_as is not None and diagnosis.accepted:
+        if diagnosis.accepted:
             progress("Looking at the field itself", 0.7)
             meant = diagnosis.best.convention.apply(diagnosis.raw, self.fixed.grid, self._moving_grid)
             evidence["findings"] = (*evidence["findings"], *mistakes.in_field(meant))
@@ -112,7 +112,7 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
             return None
         if convention is not None and convention.layout in ("last", "first"):
             convention = replace(convention, layout="last" if diagnosis.raw.array.shape[3] == 3 else "first")
-        return checkerboard(self.fixed.grid, lambda points: diagnosis.seen_at(points, convention))
+        return checkerboard(self.fixed, lambda points: diagnosis.seen_at(points, convention))
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,8 +121,8 @@ def prepared(meant: MeantField) -> Prepared:
 
 def write_meant_field(
     field: Prepared, node: Any = None, *, name: str = "", fixed: Any = None, moving: Any = None, affine_node: Any = None
-) -> Any:
-    """Put a field into a transform node (a new one called ``name`` for None); returns it.
+) -> tuple[Any, Any]:
+    """Put a field into a transform node (a new one called ``name`` for None); returns it, and the linear one or None.
 
     From parent (resampling), on the fixed volume's voxels. A linear part that was split off goes into ``affine_node``
     (a new one for None), which is put under it. Where anything fails, all nodes are as they were.
@@ -141,8 +141,8 @@ def write_meant_field(
         with restored_on_failure(node), restored_on_failure(affine_node):
             written = node if node is not None else new("vtkMRMLGridTransformNode", name or "Imported field")
             set_grid_transform(field.transform, written, "resampling", moving=moving, fixed=fixed)
+            linear = affine_node if field.affine is not None else None
             if field.affine is not None:
-                linear = affine_node
                 if linear is None:
                     linear = new("vtkMRMLLinearTransformNode", f"{written.GetName()} linear part")
                 write_linear_transform(field.affine, linear, moving=moving, fixed=fixed)
@@ -151,7 +151,7 @@ def write_meant_field(
         for node_made in made:
             slicer.mrmlScene.RemoveNode(node_made)
         raise
-    return written
+    return written, linear
 
 
 def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:

@@ -18,11 +18,14 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class ImportedField:
-    """``node`` holds the field; ``diagnosis`` is the evidence, ``meant`` the field itself, what was done and what is
-    left to be told of it.
+    """What was written: ``node`` holds the field, ``affine_node`` a linear part that was split off, else None.
+
+    The moving volume goes under ``affine_node`` if there is one, else under ``node``. ``diagnosis`` is the evidence,
+    ``meant`` the field itself, what was done to it and what is left to be told.
     """
 
     node: Any
+    affine_node: Any
     diagnosis: FieldDiagnosis
     meant: MeantField
 
@@ -54,7 +57,7 @@ def import_displacement_field(
     diagnosis = _run(job, say.part(0.0, 0.6))
     meant = _run(field_import.field_job(job, diagnosis, choice, repair), say.part(0.6, 0.9))
     say("Writing the transform", 0.9)
-    written = field_import.write_meant_field(
+    written, linear = field_import.write_meant_field(
         field_import.prepared(meant),
         node,
         name=field_import.name_for(source),
@@ -63,7 +66,7 @@ def import_displacement_field(
         affine_node=affine_node,
     )
     say.report("Done", 1.0)
-    return ImportedField(written, diagnosis, meant)
+    return ImportedField(written, linear, diagnosis, meant)
 
 
 @dataclass(eq=False)

@@ -135,7 +135,7 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
             node.GetTransformToParentAs("vtkOrientedGridTransform", False, True),
         )
     image = transform.GetDisplacementGrid() if transform is not None else None
-    if image is None or image.GetPointData().GetScalars() is None:
+    if image is None or image.GetNumberOfPoints() <= 1 or image.GetPointData().GetScalars() is None:
         raise InputError(
             f"The transform '{node.GetName()}' holds no displacement field; convert it to a grid transform in the "
             "Transforms module."

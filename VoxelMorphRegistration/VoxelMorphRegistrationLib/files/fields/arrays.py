@@ -20,9 +20,10 @@ _AFFINES = ("affine", "ijk_to_ras", "vox2ras")
 def read_npy(path: Path, key: str | None = None) -> RawField:
     """An ``.npy`` file. One that holds Python objects is refused: to load them is to run what the file says."""
     try:
-        return RawField(np.load(path, allow_pickle=False), path.name)
+        array = np.load(path, allow_pickle=False)
     except ValueError as error:
         raise _objects(path, error) from error
+    return RawField(array, path.name)
 
 
 def read_npz(path: Path, key: str | None = None) -> RawField:

@@ -157,7 +157,8 @@ def in_use(
     found += _order(used_as, means)
     if means.placement not in (used_as.placement, "own") and raw.grid is not None:
         base = fixed
-        if not raw.grid.is_same(base.with_shape(raw.grid.shape), 0.5) and raw.grid.shape != base.shape:
+        coarser = sorted(raw.grid.shape) != sorted(base.shape)  # in whatever order the axes are
+        if coarser and not raw.grid.is_same(base.with_shape(raw.grid.shape), 0.5):
             found.append(
                 _wrong(
                     "resolution",
