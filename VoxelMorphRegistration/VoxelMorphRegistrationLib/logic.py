@@ -75,6 +75,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         preAlignment: Kind = "affine",
         resolution: str = "full",
         intensity: str = "card",
+        refineSeconds: float = 0,
         outputGrid: OutputGrid = "full",
         direction: Direction = "resampling",
         fixedMask: Any = None,
@@ -99,6 +100,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         :param preAlignment: "none", "centre", "rigid" or "affine".
         :param resolution: resolution at which the network runs: "full", "half" or "quarter".
         :param intensity: "card" to prepare the intensities as the model's card says, or "none".
+        :param refineSeconds: how long to refine the network's field on this very pair; 0 for not at all.
         :param outputGrid: "full" for fields on the volume's voxels, "network" for the network's coarser
           ones, which take an eighth of the memory.
         :param direction: "resampling" stores the transform from parent, on the fixed volume's geometry,
@@ -122,7 +124,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             direction=direction,
             output_grid=outputGrid,
         )  # fmt: skip
-        options = self.options(nodes, model, engine, preAlignment, resolution, intensity)
+        options = self.options(nodes, model, engine, preAlignment, resolution, intensity, refineSeconds)
         written, result = register_nodes(nodes, options, _progress(progressCallback, isCancelled))
         logging.info(result.summary())
         return RegistrationOutcome(
@@ -138,7 +140,14 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         return RegistrationRun(nodes, self.options(nodes, **choices), engineFolders, keep_files=keepFiles)
 
     def options(
-        self, nodes: RegistrationNodes, model: str, engine: str, preAlignment: Kind, resolution: str, intensity: str
+        self,
+        nodes: RegistrationNodes,
+        model: str,
+        engine: str,
+        preAlignment: Kind,
+        resolution: str,
+        intensity: str,
+        refineSeconds: float = 0,
     ) -> RegistrationOptions:
         """The library's options; what they mean is said in `process`. Raises InputError for unknown ones."""
         from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
@@ -150,6 +159,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             resolution=resolution,
             intensity=intensity,
             inverse=nodes.needs_inverse,
+            refine_seconds=float(refineSeconds),
         )
 
     def gridTransformFromTensor(

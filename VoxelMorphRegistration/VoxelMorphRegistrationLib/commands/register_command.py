@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -107,6 +108,7 @@ def _options(arguments: argparse.Namespace) -> RegistrationOptions:
         resolution=arguments.resolution,
         intensity=arguments.intensity,
         inverse=bool(arguments.inverse),
+        refine_seconds=arguments.refine,
     )
 
 
@@ -140,6 +142,7 @@ def _report(
         "similarity_after": _number(result.similarity_after),
         "folded_percent": _number(result.folded_percent),
         "largest_displacement_mm": _number(_largest(result)),
+        "refinement": result.refinement and {**asdict(result.refinement), "gained": result.refinement.gained},
         "affine_ras": result.deformation.affine.tolist(),
         "warnings": warnings,
         "seconds": {step: round(value, 3) for step, value in seconds.items()} | {"total": round(total, 3)},
@@ -180,6 +183,7 @@ def _summary(
         f"  Folding       {folding}",
         f"  Displacement  up to {_largest(result):.1f} mm, beside the pre-alignment",
         f"  Model         {result.model} ({result.engine})",
+        *([f"  Refinement    {result.refinement}"] if result.refinement else []),
         f"  Time          {total:.1f} s ({steps})",
         "",
         "Written:",

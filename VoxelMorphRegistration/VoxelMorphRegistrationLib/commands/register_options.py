@@ -70,7 +70,8 @@ def add_commands(commands: Any) -> None:
         choices=("full", "network"),
         default="full",
         help="where the fields are given: on the volumes' own grids, or on the network's coarser one, which is about "
-        "8 times smaller and says the same of --transform, but for --inverse is an approximation (default: full)",
+        "8 times smaller and says the same of --transform, but for --inverse is an approximation; after --refine it is "
+        "the refinement's grid, the voxels of the fixed volume (default: full)",
     )
 
     how = parser.add_argument_group("registration")
@@ -105,6 +106,15 @@ def add_commands(commands: Any) -> None:
         choices=("card", "none"),
         default="card",
         help="card: prepare the grey values as the model's card says; none: they are prepared already (default: card)",
+    )
+    how.add_argument(
+        "--refine",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to improve the network's field on this very pair, voxel by voxel: 5 to 30 are useful; the "
+        "result is never less alike than without, and it ends early where nothing more is gained (default: 0, not "
+        "at all)",
     )
 
     talk = parser.add_argument_group("messages")

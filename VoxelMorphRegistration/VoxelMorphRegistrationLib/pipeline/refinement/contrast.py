@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.network.intensity import match_histogram
+from VoxelMorphRegistrationLib.network.histogram import match_histogram
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred
 
 SAME_CONTRAST = 0.8  # correlation from which a pair counts as one of the same contrast

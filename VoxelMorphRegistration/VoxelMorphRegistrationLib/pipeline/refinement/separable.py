@@ -33,8 +33,9 @@ def _along_axes(array: Floats, d: Floats, h: Floats, w: Floats) -> Floats:
     *lead, depth, height, width = array.shape
     along_w = array.reshape(-1, width) @ w.T
     along_h = np.matmul(h, along_w.reshape(-1, height, len(w)))
-    along_d = np.matmul(d, along_h.reshape(-1, depth, len(h) * len(w)))
-    return along_d.reshape(*lead, len(d), len(h), len(w))
+    along_d: Floats = np.matmul(d, along_h.reshape(-1, depth, len(h) * len(w)))
+    filtered: Floats = along_d.reshape(*lead, len(d), len(h), len(w))
+    return filtered
 
 
 @lru_cache(maxsize=64)
