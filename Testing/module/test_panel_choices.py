@@ -207,6 +207,7 @@ def test_a_scene_restores_every_choice(panel, host, cache, tmp_path):
     user.choose_text(ui.modelComboBox, "Another network")
     user.choose_text(ui.preAlignmentComboBox, "Centers only")
     user.choose_text(ui.resolutionComboBox, "Quarter")
+    ui.refineSpinBox.value = 15
     user.choose_text(ui.engineComboBox, "TensorFlow")
     user.choose_text(ui.intensityComboBox, "None: values as they are")
     user.choose_text(ui.outputGridComboBox, "Coarser voxels of the network")
@@ -223,7 +224,7 @@ def test_a_scene_restores_every_choice(panel, host, cache, tmp_path):
             for name, widget in vars(ui).items()
             if name.endswith(("Selector", "ComboBox")) and name != "setupEngineComboBox"
         }
-        return found, shown, ui.keepFilesCheckBox.checked
+        return found, shown, ui.refineSpinBox.value, ui.keepFilesCheckBox.checked
 
     before = choices()
     parameters = before[0]
