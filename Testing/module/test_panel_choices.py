@@ -43,7 +43,7 @@ def test_every_control_has_a_tooltip(panel):
 def test_every_form_field_of_the_card_has_a_tooltip():
     root = ElementTree.parse(UI.with_name("ModelCardForm.ui")).getroot()
     fields = [w for w in root.iter("widget") if w.get("name", "").endswith(CONTROLS)]
-    assert len(fields) == 8
+    assert len(fields) == 11
     for widget in fields:
         assert any(p.get("name") == "toolTip" and p.findtext("string") for p in widget.findall("property"))
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import http.server
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from host import user
 from module.support import SMALL_MODEL, has_field, scene_content, small_card
+from network.model_files import DATA
+from network.network_data import OFFICIAL_WEIGHTS
 from pipeline.small_pair import write_small_model
+from pipeline.test_background import make_python
+from shared_data import shared
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
+from VoxelMorphRegistrationLib.pipeline.background import Worker
 
 pytestmark = pytest.mark.timeout(300)
 TITLE = "Network to download"
@@ -170,11 +178,12 @@ def test_a_downloaded_model_is_removed_after_asking(panel, host, undownloaded):
 
 
 def add(panel, host, path, fill):
-    host.dialogs.expect("VoxelMorph networks (*.h5 *.hdf5)", path)
+    host.dialogs.expect("VoxelMorph networks (*.h5 *.hdf5 *.pt *.pth)", path)
     if path:
         host.dialogs.expect(f"Model card of {path.name}", fill)
     panel.ui.modelsCollapsibleButton.collapsed = False
     user.click(panel.ui.addModelButton)
+    panel.wait()
 
 
 def field(dialog, name):
@@ -183,16 +192,28 @@ def field(dialog, name):
     return getattr(slicer.util.childWidgetVariables(dialog), name)
 
 
+def assert_same_network(one, two):
+    for here, there in zip(read_vxm_dense(one).layers, read_vxm_dense(two).layers, strict=True):
+        np.testing.assert_array_equal(here.kernel, there.kernel)
+        np.testing.assert_array_equal(here.bias, there.bias)
+
+
 def test_a_file_is_added_used_and_removed(panel, host, cache, tmp_path):
     weights = write_small_model(tmp_path / "mine.h5", seed=3)
 
     def fill(dialog):
         assert field(dialog, "titleLineEdit").text == "mine"
         assert field(dialog, "levelSpinBox").enabled is False
+        assert not field(dialog, "fieldKindComboBox").enabled
+        found = field(dialog, "findingsText").toPlainText()
+        assert "mine.h5 is a VxmDense network of VoxelMorph for TensorFlow" in found
+        assert "gives the original's field in the openvino engine" in found
+        assert "could not be told what this network expects" in found  # it has random weights
         field(dialog, "titleLineEdit").text = "My own: network"
         field(dialog, "modalityLineEdit").text = "CT"
         field(dialog, "orientationLineEdit").text = "ras"
-        field(dialog, "spacingSpinBox").value = 4.0
+        for axis, size in zip("IJK", (4.0, 5.0, 6.0), strict=True):
+            field(dialog, f"spacing{axis}SpinBox").value = size
         user.choose_text(field(dialog, "scalingComboBox"), "99.9th percentile to the level below")
         assert field(dialog, "levelSpinBox").enabled
         field(dialog, "levelSpinBox").value = 0.5
@@ -205,10 +226,11 @@ def test_a_file_is_added_used_and_removed(panel, host, cache, tmp_path):
     name = panel.parameters.model
     card = json.loads((cache / f"{name}.json").read_text())
     assert (card["title"], card["modality"], card["orientation"]) == ("My own: network", "CT", "RAS")
-    assert card["spacing_mm"] == [4.0, 4.0, 4.0]
+    assert card["spacing_mm"] == [4.0, 5.0, 6.0]
+    assert card["field_kind"] == "velocity"
     assert card["skull_stripped"] is True
     assert card["intensity"] == {"scaling": "percentile", "level": 0.5, "match": "none"}
-    assert (cache / f"{name}.h5").read_bytes() == weights.read_bytes()
+    assert_same_network(cache / f"{name}.h5", weights)
     assert panel.ui.modelStatusLabel.text == "Ready."
 
     transform = panel.choose_all()
@@ -245,12 +267,13 @@ def test_a_mistake_in_the_form_can_be_corrected(panel, host, cache, tmp_path):
         dialog.accept()
 
     path = write_small_model(tmp_path / "mine.h5")
-    host.dialogs.expect("(*.h5 *.hdf5)", path)
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", path)
     host.dialogs.expect("Model card of mine.h5", wrong)
     host.dialogs.expect("orientation")
     host.dialogs.expect("Model card of mine.h5", right)
     panel.ui.modelsCollapsibleButton.collapsed = False
     user.click(panel.ui.addModelButton)
+    panel.wait()
     assert panel.ui.modelComboBox.currentText == "Corrected"
 
 
@@ -258,10 +281,77 @@ def test_a_file_that_is_no_network_is_refused(panel, host, cache, tmp_path):
     path = tmp_path / "notes.h5"
     path.write_text("not a network")
     before = sorted(cache.iterdir())
-    host.dialogs.expect("(*.h5 *.hdf5)", path)
-    host.dialogs.expect("Model card of notes.h5", True)
-    host.dialogs.expect("notes.h5")
-    host.dialogs.expect("Model card of notes.h5", False)
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", path)
+    host.dialogs.expect("notes.h5 cannot be read as an HDF5 model")
     panel.ui.modelsCollapsibleButton.collapsed = False
     user.click(panel.ui.addModelButton)
+    panel.wait()
     assert sorted(cache.iterdir()) == before
+    assert panel.ui.addModelButton.enabled
+
+
+def test_what_its_trial_told_is_filled_in(panel, host, cache):
+    weights = shared(OFFICIAL_WEIGHTS)
+
+    def fill(dialog):
+        assert field(dialog, "scalingComboBox").currentData == "percentile"
+        assert field(dialog, "levelSpinBox").value == 0.5
+        assert field(dialog, "levelSpinBox").enabled
+        assert "the brightest values belong at about 0.5" in field(dialog, "findingsText").toPlainText()
+        field(dialog, "titleLineEdit").text = "T1 again"
+        dialog.accept()
+
+    add(panel, host, weights, fill)
+    assert panel.ui.modelComboBox.currentText == "T1 again"
+    assert json.loads((cache / "T1-again.json").read_text())["intensity"]["level"] == 0.5
+
+
+def test_a_pytorch_model_is_added(panel, host, cache):
+    def fill(dialog):
+        assert field(dialog, "fieldKindComboBox").currentData == "velocity"
+        assert "VoxelMorph for PyTorch, with 3,725 parameters" in field(dialog, "findingsText").toPlainText()
+        dialog.accept()
+
+    add(panel, host, DATA / "torch_vxm_dense.pt", fill)
+    assert json.loads((cache / "torch_vxm_dense.json").read_text())["shape_multiple"] == 4
+    assert panel.ui.modelComboBox.currentText == "torch_vxm_dense"
+    assert panel.ui.modelStatusLabel.text == "Ready."
+
+
+def test_trying_a_model_can_be_cancelled(panel, host, cache, tmp_path, temporary):
+    before = sorted(cache.iterdir())
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", write_small_model(tmp_path / "mine.h5"))
+    panel.ui.modelsCollapsibleButton.collapsed = False
+    user.click(panel.ui.addModelButton)
+    user.wait_until(lambda: "Trying the model" in panel.status, 60)
+    panel.cancel()
+    panel.wait(30)
+    assert "cancelled" in panel.status
+    assert sorted(cache.iterdir()) == before
+    assert panel.ui.addModelButton.enabled
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights there")
+def test_without_an_engine_a_vxmdense_file_is_taken_as_it_is(panel, host, cache, tmp_path, monkeypatch):
+    """The background process runs in a Python that has only what Slicer's has."""
+    from VoxelMorphRegistrationLib.panel import models_section
+
+    python = make_python(tmp_path / "python", "numpy", "simpleitk")
+    worker = Worker(python)
+    monkeypatch.setattr(models_section, "reading_worker", lambda: worker)
+
+    def fill(dialog):
+        assert "needs the package h5py" in field(dialog, "findingsText").toPlainText()
+        user.choose_text(field(dialog, "fieldKindComboBox"), "A displacement")
+        dialog.accept()
+
+    weights = write_small_model(tmp_path / "mine.h5", seed=3)
+    add(panel, host, weights, fill)
+    assert (cache / "mine.h5").read_bytes() == weights.read_bytes()
+    assert json.loads((cache / "mine.json").read_text())["field_kind"] == "displacement"
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", DATA / "torch_vxm_dense.pt")
+    host.dialogs.expect("needs the package h5py")
+    user.click(panel.ui.addModelButton)
+    panel.wait()
+    assert not (cache / "torch_vxm_dense.json").exists()
+    worker.close()

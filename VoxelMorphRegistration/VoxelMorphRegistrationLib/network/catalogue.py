@@ -175,7 +175,7 @@ class Catalogue:
 
     def name_for(self, title: str) -> str:
         """The name of a new model of this title; raises ModelError where there is one of that name."""
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "model"
+        name = _name(title)
         self._check_free(name)
         return name
 
@@ -194,7 +194,7 @@ class Catalogue:
         description: str = "",
     ) -> ModelCard:
         """A card for a user's own file that the engines run. Raises ModelError for a file or choice that cannot be."""
-        name = self.name_for(title)
+        name = _name(title)
         try:
             sha256, size = file_sha256(weights), weights.stat().st_size
         except OSError as error:
@@ -277,3 +277,8 @@ class Catalogue:
             licence="not stated",
             citation="",
         )
+
+
+def _name(title: str) -> str:
+    """A model's name, which is that of its files, too, from its title."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "model"

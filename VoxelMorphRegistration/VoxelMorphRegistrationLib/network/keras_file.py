@@ -47,16 +47,21 @@ def to_convolution(file_name: str, layer: str, arrays: dict[str, NDArray[Any]]) 
     return Convolution(kernel, bias)
 
 
-def read_keras_file(path: Path) -> KerasFile:
-    """Read the ``.h5``. Raises ModelError for a file that is none, EngineError where there is no h5py."""
+def import_h5py() -> Any:
+    """The module, which Slicer's own Python has not. Raises EngineError, with the way out."""
     try:
         import h5py
-    except ImportError as error:  # Slicer's own Python has none
+    except ImportError as error:
         raise EngineError(
             "Reading a VoxelMorph model file needs the package h5py, which is installed with an engine; "
             "install one: Resources/requirements-openvino.txt."
         ) from error
+    return h5py
 
+
+def read_keras_file(path: Path) -> KerasFile:
+    """Read the ``.h5``. Raises ModelError for a file that is none, EngineError where there is no h5py."""
+    h5py = import_h5py()
     if not path.is_file():
         raise ModelError(f"The model file {path} was not found; check the path or download the model.")
     try:
@@ -77,8 +82,7 @@ def read_keras_file(path: Path) -> KerasFile:
 
 def _arrays_by_layer(file: Any) -> tuple[LayerArrays, dict[str, str]]:
     """The arrays {"kernel": ..., "bias": ...} by name, wherever in the file Keras put them, and names to these."""
-    import h5py
-
+    h5py = import_h5py()
     layers: LayerArrays = {}
     array_names: dict[str, str] = {}
 

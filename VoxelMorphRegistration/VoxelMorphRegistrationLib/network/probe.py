@@ -97,7 +97,7 @@ def probe_model(model: Engine | Path, progress: Progress | None = None) -> Probe
     if not found:
         return ProbeResult(None, None, None, None, None, best.correlation, (_nothing(by_level),))
     turned = [ask(pairs[0], level, axes, flips).correlation for axes, flips in _REORIENTATIONS]
-    matters = min(turned) < best.correlation - _SAME
+    matters = bool(min(turned) < best.correlation - _SAME)
     (order, signs), gain = best.convention, (best.gain + again.gain) / 2
     uniform = len(set(signs)) == 1
     unit: Literal["voxel"] | None = "voxel" if _UNITS[0] <= gain <= _UNITS[1] else None
@@ -181,7 +181,7 @@ def _compare(field: NDArray[np.float64], warp: NDArray[np.float64]) -> _Match:
         return float(sum(sign * products[n, axis] for n, (axis, sign) in enumerate(zip(*convention, strict=True))))
 
     best = max(_CONVENTIONS, key=overlap)
-    correlation = overlap(best) / max(np.sqrt(length * expected), 1e-12)
+    correlation = overlap(best) / max(float(np.sqrt(length * expected)), 1e-12)
     return _Match(best, correlation, overlap(best) / expected)
 
 

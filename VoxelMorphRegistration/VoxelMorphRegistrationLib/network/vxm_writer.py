@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from VoxelMorphRegistrationLib.errors import ModelError
+from VoxelMorphRegistrationLib.network.keras_file import import_h5py
 from VoxelMorphRegistrationLib.network.vxm_file import STRIDED
 from VoxelMorphRegistrationLib.network.vxm_model import Convolution, VxmDenseModel
 
@@ -23,11 +24,10 @@ _KERAS = {"backend": "tensorflow", "keras_version": "2.3.0-tf"}  # without them 
 def write_vxm_dense(model: VxmDenseModel, path: Path, *, inshape: tuple[int, int, int] = (160, 192, 224)) -> None:
     """Write the network; ``inshape`` is the shape it says it was made for (it takes others, too).
 
-    The same network gives the same bytes. Raises ModelError for one that VxmDense cannot be, OSError where the file
-    cannot be written.
+    The same network gives the same bytes. Raises ModelError for one that VxmDense cannot be, EngineError where there is
+    no h5py, OSError where the file cannot be written.
     """
-    import h5py
-
+    h5py = import_h5py()
     config = _strided_config(model) if model.stride_padding is not None else _vxm_dense_config(model)
     class_name = "VxmDense" if model.stride_padding is None else STRIDED
     layers = _named_layers(model)

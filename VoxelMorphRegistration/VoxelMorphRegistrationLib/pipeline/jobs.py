@@ -34,6 +34,7 @@ class BackgroundJob(ABC, Generic[Result_co]):
 _MODULES = {
     "FieldDiagnosisJob": "field_jobs",
     "FieldJob": "field_jobs",
+    "ModelJob": "model_job",
     "ReferenceJob": "sequence_job",
     "RegistrationJob": "registration_job",
     "SequenceJob": "sequence_job",
