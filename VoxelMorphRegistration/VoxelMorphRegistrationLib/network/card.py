@@ -20,12 +20,13 @@ class IntensityPreparation:
     """How a volume's values are brought to those the network was trained on.
 
     ``scaling``: "none"; "unit_range" (minimum to 0, maximum to 1); "percentile" (a high percentile to
-    ``level``); "white_matter_peak" (the brightest large tissue, white matter in T1, to ``level``).
+    ``level``); "white_matter_peak" (the brightest large tissue, white matter in T1, to ``level``); "equalised" (as
+    many voxels at each value up to ``level``, within limits: a CT's soft tissues get the contrast that its bones had).
     ``match``: what is done to the pair afterwards. "fixed_to_moving" matches the fixed image's histogram to the
     moving one's (for one contrast); "contrast" carries one image over to the other's contrast (for any two).
     """
 
-    scaling: Literal["none", "unit_range", "percentile", "white_matter_peak"]
+    scaling: Literal["none", "unit_range", "percentile", "white_matter_peak", "equalised"]
     level: float
     match: Literal["none", "fixed_to_moving", "contrast"]
 

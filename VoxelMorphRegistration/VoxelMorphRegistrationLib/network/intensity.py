@@ -17,6 +17,7 @@ from VoxelMorphRegistrationLib.network.histogram import match_histogram, sample
 Floats = npt.NDArray[np.float32]
 
 _BINS = 256
+_STEEPEST = 3.0
 
 
 def prepare_pair(
@@ -66,11 +67,28 @@ def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, 
         reach, level = float(image.max()) - lowest, 1.0
     elif preparation.scaling == "percentile":
         reach, level = float(np.quantile(_foreground(image), 0.999)), preparation.level
+    elif preparation.scaling == "equalised":
+        return _equalised(image, lowest, preparation.level)
     else:
         reach, level = white_matter_peak(image), preparation.level
     image -= np.float32(lowest)
     image *= np.float32(level / reach)
     return image
+
+
+def _equalised(image: Floats, lowest: float, level: float) -> Floats:
+    """Contrast-limited histogram equalisation (Pizer et al., CVGIP 39, 1987) of the whole image at once.
+
+    No value is stretched more than _STEEPEST times as much as a linear scaling would; the background stays 0.
+    """
+    above = _foreground(image)
+    top = float(np.quantile(above, 0.999))
+    counts, edges = np.histogram(np.minimum(above, top), _BINS, (0.0, top))
+    share = np.minimum(counts / above.size, _STEEPEST / _BINS)
+    share += (1 - share.sum()) / _BINS
+    curve = level * np.concatenate([[0.0], np.cumsum(share)])
+    equal = np.interp(image - np.float32(lowest), edges, curve).astype(np.float32)
+    return equal
 
 
 def _foreground(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

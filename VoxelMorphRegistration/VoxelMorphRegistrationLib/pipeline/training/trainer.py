@@ -23,7 +23,7 @@ from VoxelMorphRegistrationLib.progress import Progress
 
 CHECKPOINT_NAME = "checkpoint.npz"
 MODEL_NAME = "model.h5"
-CONTRAST = IntensityPreparation(scaling="percentile", level=0.8, match="contrast")
+CONTRAST = IntensityPreparation(scaling="equalised", level=0.8, match="contrast")
 """How the default model's pairs are prepared, in training as in use."""
 
 _REPORT_STEPS = 20
