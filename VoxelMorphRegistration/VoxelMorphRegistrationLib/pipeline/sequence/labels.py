@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
-from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
-from VoxelMorphRegistrationLib.spatial.grid import Floats
 
 _CORNERS = np.array(list(np.ndindex(2, 2, 2)))
-_CHUNK = 500_000
 
 
 class LabelCarrier:
@@ -36,10 +33,8 @@ class LabelCarrier:
         found = np.unique(labels.array)
         self.values: npt.NDArray[np.integer] = found[found != 0]
         """The labels there are."""
-        self._stored = bridge.scalar_to_sitk(labels.array, labels.grid)
-        largest = sitk.GrayscaleDilate(sitk.Cast(self._stored, sitk.sitkInt32), [1, 1, 1], sitk.sitkBox)
-        smallest = sitk.GrayscaleErode(sitk.Cast(self._stored, sitk.sitkInt32), [1, 1, 1], sitk.sitkBox)
-        self._mixed = largest != smallest
+        self._padded = np.pad(np.ascontiguousarray(labels.array), 1)
+        self._mixed = _mixed(self._padded)
         first, stop = labels.content_window(0)
         size = stop - first + 2
         self._box = labels.grid.window(first - 1, (int(size[0]), int(size[1]), int(size[2])))
@@ -55,34 +50,44 @@ class LabelCarrier:
         return Image(carried, target, self.labels.name)
 
     def _in_window(self, total: DisplacementField, window: Grid) -> npt.NDArray[np.generic]:
-        through = total.transform()
-        nearest = sitk.sitkNearestNeighbor
-        found = bridge.scalar_from_sitk(bridge.resample(self._stored, window, through, interpolator=nearest)).copy()
-        mixed = bridge.scalar_from_sitk(bridge.resample(self._mixed, window, through, interpolator=nearest))
-        index = np.argwhere(mixed)
-        for first in range(0, len(index), _CHUNK):
-            some = index[first : first + _CHUNK]
-            found[tuple(some.T)] = self._heaviest(total.map_points(window.to_ras(some)))
+        found = np.zeros(window.shape, self.labels.array.dtype, order="F")
+        to_index = (self.labels.grid.ras_to_ijk @ window.ijk_to_ras).astype(np.float32)
+        shifts = total.resampled(window).vectors @ self.labels.grid.ras_to_ijk[:3, :3].T.astype(np.float32)
+        plane = np.indices(window.shape[:2], np.float32).reshape(2, -1).T @ to_index[:3, :2].T
+
+        def fill(k: int) -> None:  # a slice at a time stays in the processor's cache
+            position = plane + (to_index[:3, 2] * np.float32(k) + to_index[:3, 3])
+            position += shifts[:, :, k].reshape(-1, 3)
+            found[:, :, k] = self._at(position).reshape(window.shape[:2])
+
+        with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter meanwhile
+            list(pool.map(fill, range(window.shape[2])))
         return found
 
-    def _heaviest(self, points_ras: Floats) -> npt.NDArray[np.generic]:
-        """The label with the most linear weight at each (n, 3) position."""
-        position = self.labels.grid.to_ijk(points_ras)
-        low = np.floor(position).astype(np.intp)
-        part = (position - low).astype(np.float32)
-        labels, weights = [], []
-        for corner in _CORNERS:
-            index = low + corner
-            inside = ((index >= 0) & (index < self.labels.grid.shape)).all(axis=1)
-            i, j, k = np.where(inside[:, None], index, 0).T
-            labels.append(np.where(inside, self.labels.array[i, j, k], 0))
-            weights.append(np.prod(np.where(corner, part, 1 - part), axis=1))
-        scores = np.stack(weights)
+    def _at(self, position: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
+        """The labels at (n, 3) fractional indices of the labels' array."""
+        padded = np.clip(position + 1, 0, np.array(self._padded.shape, np.float32) - 1.001)
+        low = padded.astype(np.int32)
+        first = np.ravel_multi_index(tuple(low.T), self._padded.shape)
+        found: npt.NDArray[np.generic] = self._padded.ravel()[first]
+        mixed = np.flatnonzero(self._mixed.ravel()[first])
+        if mixed.size:
+            found[mixed] = self._heaviest(first[mixed], (padded - low)[mixed])
+        return found
+
+    def _heaviest(self, first: npt.NDArray[np.intp], part: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
+        """The label with the most linear weight among the eight voxels that start at flat index ``first``."""
+        steps = _CORNERS @ np.array([self._padded.shape[1] * self._padded.shape[2], self._padded.shape[2], 1])
+        labels = self._padded.ravel()[first + steps[:, None]]
+        ends = np.stack([1 - part, part])
+        i, j, k = _CORNERS.T
+        scores = ends[i, :, 0] * ends[j, :, 1] * ends[k, :, 2]
+        weights = scores.copy()
         for a, b in combinations(range(8), 2):
             same = labels[a] == labels[b]
             scores[a] += weights[b] * same
             scores[b] += weights[a] * same
-        found: npt.NDArray[np.generic] = np.stack(labels)[scores.argmax(axis=0), np.arange(len(low))]
+        found: npt.NDArray[np.generic] = np.take_along_axis(labels, scores.argmax(axis=0)[None], axis=0)[0]
         return found
 
     def _window(self, total: DisplacementField, target: Grid) -> tuple[list[int], tuple[int, int, int]]:
@@ -94,3 +99,13 @@ class LabelCarrier:
         stop = np.clip(np.ceil(around.max(axis=0)).astype(int) + 1, 0, target.shape)
         size = np.maximum(stop - first, 0)
         return first.tolist(), (int(size[0]), int(size[1]), int(size[2]))
+
+
+def _mixed(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Whether the eight voxels that start at each one are not all the same."""
+    mixed = np.zeros(labels.shape, np.bool_)
+    first = labels[:-1, :-1, :-1]
+    for i, j, k in _CORNERS[1:]:
+        other = labels[i : i + first.shape[0], j : j + first.shape[1], k : k + first.shape[2]]
+        mixed[:-1, :-1, :-1] |= other != first
+    return mixed
