@@ -8,7 +8,7 @@ from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.slicer_bridge import field_import, field_running
+from VoxelMorphRegistrationLib.slicer_bridge import field_running
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform, write_grid_transform
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import volume_node_from_image
 from VoxelMorphRegistrationLib.spatial import DisplacementField
