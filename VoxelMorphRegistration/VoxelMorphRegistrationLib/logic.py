@@ -16,12 +16,17 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 if TYPE_CHECKING:
     from VoxelMorphRegistrationLib.network.tensor import AxisOrder, Layout
     from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+    from VoxelMorphRegistrationLib.pipeline.sequence import FrameRecord, SequenceOptions
+    from VoxelMorphRegistrationLib.pipeline.sequence.options import Direction as SequenceDirection
+    from VoxelMorphRegistrationLib.pipeline.sequence.options import Keep as SequenceStorage
+    from VoxelMorphRegistrationLib.pipeline.sequence.options import Mode as SequenceMode
     from VoxelMorphRegistrationLib.progress import Progress
     from VoxelMorphRegistrationLib.slicer_bridge.field_import import Choice
     from VoxelMorphRegistrationLib.slicer_bridge.field_running import ExaminedTransform, ImportedField
     from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import Direction
     from VoxelMorphRegistrationLib.slicer_bridge.registration import FieldKind, OutputGrid, RegistrationNodes
     from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+    from VoxelMorphRegistrationLib.slicer_bridge.sequence_running import SequenceFindings, SequenceRequest, SequenceRun
     from VoxelMorphRegistrationLib.spatial.pre_alignment import Kind
 
 
@@ -42,6 +47,52 @@ class RegistrationOutcome:
     def summary(self) -> str:
         """One line for the status bar."""
         return self.result.summary()
+
+
+@dataclass(frozen=True)
+class SequenceOutcome:
+    """What `VoxelMorphRegistrationLogic.registerSequence` returns; nodes are None where they were not asked for.
+
+    The transform is the proxy node: what is put under it moves as `browser` plays. `carriedNodes` are the proxy nodes
+    of what was carried, in the order in which it was given. `worstFrames` are the least similar to the reference, worst
+    first: look at these. In `chartNodes`, each chart comes after its plot series.
+    """
+
+    browser: Any
+    transformSequence: Any
+    transform: Any
+    carriedSequences: tuple[Any, ...]
+    carriedNodes: tuple[Any, ...]
+    table: Any
+    chartNodes: tuple[Any, ...]
+    referenceFrame: int
+    worstFrames: tuple[int, ...]
+    frames: tuple[FrameRecord, ...]
+    warnings: tuple[str, ...]
+    text: str
+
+    @classmethod
+    def of(cls, findings: SequenceFindings) -> SequenceOutcome:
+        """From what `slicer_bridge` tells."""
+        nodes, summary = findings.nodes, findings.summary
+        return cls(
+            nodes.browser,
+            nodes.transforms.node if nodes.transforms is not None else None,
+            nodes.transforms.proxy if nodes.transforms is not None else None,
+            tuple(output.node for output in nodes.carried),
+            tuple(output.proxy for output in nodes.carried),
+            nodes.table,
+            nodes.charts,
+            summary.reference,
+            summary.worst,
+            findings.records,
+            (*summary.warnings, *nodes.warnings),
+            findings.text(),
+        )
+
+    def summary(self) -> str:
+        """One line for the status bar."""
+        return self.text
 
 
 class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[misc]  # slicer has no types
@@ -287,6 +338,113 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         from VoxelMorphRegistrationLib.slicer_bridge.field_running import diagnose_transform
 
         return diagnose_transform(transformNode, fixedVolume, movingVolume, _progress(progressCallback, isCancelled))
+
+    def registerSequence(
+        self,
+        sequenceBrowserOrSequence: Any,
+        referenceFrame: int | None = None,
+        *,
+        direction: SequenceDirection = "carry",
+        mode: SequenceMode = "reference",
+        carriedNodes: Sequence[Any] = (),
+        outputTransforms: bool = True,
+        closedSurface: bool | None = None,
+        storage: SequenceStorage = "float32",
+        storageFolder: str | Path | None = None,
+        keyFrames: int = 4,
+        keyFrameChoice: Literal["regular", "content"] = "regular",
+        model: str = "voxelmorph-brain-t1",
+        engine: str = "auto",
+        preAlignment: Kind = "none",
+        resolution: str = "full",
+        intensity: str = "card",
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> SequenceOutcome:
+        """Register every frame of a volume sequence with one of them, and add what plays with it to its browser.
+
+        :param sequenceBrowserOrSequence: sequence node of scalar volumes, or a sequence browser that plays one.
+        :param referenceFrame: the frame with which the others are registered, counted from 0; None for the one nearest
+          the middle of the motion. It must be given where nodes are carried: they belong to it.
+        :param direction: "carry" for transforms that carry what belongs to the reference to every frame; "hold" for
+          transforms that hold every frame still on the reference.
+        :param mode: "reference" for each frame with the reference; "warm" for the same, starting from the neighbour's
+          result; "chain" for frame to frame, composed; "keyframes" for one frame in `keyFrames`, those between
+          interpolated (`keyFrameChoice` "regular", or "content" for as many where the motion turns).
+        :param carriedNodes: segmentation, labelmap, model and markup nodes of the reference frame. Of each there will
+          be a sequence in the browser, with an editable node for each frame, no transform above it.
+        :param outputTransforms: make the sequence of transforms. What lies under its proxy node moves as it plays.
+        :param closedSurface: whether carried segmentations have surfaces; None: where the reference's has.
+        :param storage: "float32" or "int16" to keep each frame's field, "results" to keep only what is carried: one
+          segmentation without overlaps, or one labelmap, and no transforms.
+        :param storageFolder: keeps all results in this folder, where the same call goes on with a run that was stopped;
+          None for a temporary folder.
+        :param model, engine, preAlignment, resolution, intensity: see `process`, for each frame.
+        :param progressCallback: called with a text and the part done, 0 to 1.
+        :param isCancelled: asked often; a true value ends with a CancelledError.
+        :raises RegistrationError: with a sentence for the user; the scene is then as it was. A frame that cannot be
+          registered stops nothing: it is among the outcome's warnings.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.sequence_running import SequenceRequest, register_sequence_nodes
+
+        options = self.sequenceOptions(
+            referenceFrame, direction, mode, storage, keyFrames, keyFrameChoice,
+            model=model, engine=engine, preAlignment=preAlignment, resolution=resolution, intensity=intensity,
+        )  # fmt: skip
+        request = SequenceRequest(
+            sequenceBrowserOrSequence,
+            options,
+            carried=tuple(carriedNodes),
+            transforms=outputTransforms,
+            closed_surface=closedSurface,
+            folder=None if storageFolder is None else Path(storageFolder).expanduser(),
+        )
+        findings = register_sequence_nodes(request, _progress(progressCallback, isCancelled))
+        logging.info(findings.text())
+        return SequenceOutcome.of(findings)
+
+    def startSequence(self, request: SequenceRequest, engineFolders: Sequence[Path]) -> SequenceRun:
+        """Begin the same and return at once; the panel's way."""
+        from VoxelMorphRegistrationLib.slicer_bridge.sequence_running import SequenceRun
+
+        return SequenceRun(request, engineFolders)
+
+    def suggestReferenceFrame(
+        self,
+        sequenceBrowserOrSequence: Any,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> int:
+        """The frame of a volume sequence nearest the middle of the motion, counted from 0."""
+        from VoxelMorphRegistrationLib.slicer_bridge.sequence_running import suggested_reference
+
+        return suggested_reference(sequenceBrowserOrSequence, _progress(progressCallback, isCancelled))
+
+    def sequenceOptions(
+        self,
+        referenceFrame: int | None,
+        direction: SequenceDirection,
+        mode: SequenceMode,
+        storage: SequenceStorage,
+        keyFrames: int = 4,
+        keyFrameChoice: Literal["regular", "content"] = "regular",
+        *,
+        model: str,
+        engine: str,
+        preAlignment: Kind,
+        resolution: str,
+        intensity: str,
+    ) -> SequenceOptions:
+        """The library's options; what they mean is said in `registerSequence`. Raises InputError for unknown ones."""
+        from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+        from VoxelMorphRegistrationLib.pipeline.sequence import SequenceOptions
+
+        registration = RegistrationOptions(
+            model=str(model), engine=engine, pre_align=preAlignment, resolution=resolution, intensity=intensity
+        )
+        return SequenceOptions(
+            referenceFrame, direction, mode, registration, keyFrames, keyFrameChoice, keep=storage
+        )
 
 
 def _progress(report: Callable[[str, float], None] | None, is_cancelled: Callable[[], bool] | None) -> Progress:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.errors import CancelledError, FileError
+from VoxelMorphRegistrationLib.errors import CancelledError, FileError, InputError
 from VoxelMorphRegistrationLib.pipeline import exchange
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
@@ -36,12 +36,16 @@ class HandedFrames:
     names: tuple[str, ...]
     matrices: npt.NDArray[np.float64]
     """(n, 4, 4): each frame's IJK to RAS."""
+    problems: tuple[str, ...]
+    """A sentence for each frame that cannot be used, "" for the others."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, n: int) -> Image:
-        """Ask for frame ``n`` and wait for it. Raises FileError where it could not be handed over."""
+        """Ask for frame ``n`` and wait for it. Raises InputError for a bad one, FileError where there is no room."""
+        if self.problems[n]:
+            raise InputError(self.problems[n])
         handed = self.folder / f"{n}.npy"
         (self.folder / f"{n}.wanted").touch()
         while not handed.exists():
@@ -73,15 +77,18 @@ class HandedFrames:
 class FrameHandover:
     """The application's side: answers in a thread of its own until `close`.
 
-    ``images`` may be views of what the application shows; they are only read. The handover's ``folder`` is a temporary
-    one.
+    ``images`` may be views of what the application shows, they are only read; a text is why a frame cannot be used.
+    The ``folder`` is a temporary one, in which other things may lie, too, until it is removed.
     """
 
-    def __init__(self, images: Sequence[Image], name: str, prefix: str) -> None:
+    def __init__(self, images: Sequence[Image | str], name: str, prefix: str) -> None:
         self._images = images
         self.folder = Path(tempfile.mkdtemp(prefix=prefix))
-        matrices = np.array([image.grid.ijk_to_ras for image in images], np.float64)
-        self.frames = HandedFrames(name, self.folder, tuple(image.name for image in images), matrices)
+        good = [image if isinstance(image, Image) else None for image in images]
+        matrices = np.array([np.eye(4) if image is None else image.grid.ijk_to_ras for image in good], np.float64)
+        names = tuple(f"frame {n}" if image is None else image.name for n, image in enumerate(good))
+        problems = tuple(image if isinstance(image, str) else "" for image in images)
+        self.frames = HandedFrames(name, self.folder, names, matrices, problems)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="VoxelMorph frames", daemon=True)
         self._thread.start()
@@ -106,7 +113,9 @@ class FrameHandover:
     def _answer(self, n: int) -> None:
         unfinished, handed = self.folder / f"{n}.part", self.folder / f"{n}.npy"
         try:
-            exchange.save_array(self._images[n].array, unfinished, self._check)
+            image = self._images[n]
+            assert isinstance(image, Image)  # for others nobody asks
+            exchange.save_array(image.array, unfinished, self._check)
             unfinished.replace(handed)
         except OSError as error:
             unfinished.unlink(missing_ok=True)

@@ -32,6 +32,21 @@ def image_from_volume_node(node: Any, role: str = "volume", *, frame: Any = None
     return _placed(node, _to_frame(node, frame))
 
 
+def image_of_data_node(node: Any, role: str, to_world: npt.NDArray[np.float64]) -> Image:
+    """An item of a volume sequence, called ``role``; its voxels are a view, as in `image_from_volume_node`.
+
+    An item lies in a scene of its own: ``to_world`` is the `world_matrix` of the node that shows it. Raises InputError
+    for what is not a scalar volume with voxels.
+    """
+    _check_volume_node(node, role)
+    return Image(_voxels(node), _own_grid(node).moved_by(to_world), role)
+
+
+def world_matrix(node: Any, *, frame: Any = None) -> npt.NDArray[np.float64] | None:
+    """The 4x4 matrix from the node's own coordinates to the world (or below ``frame``); None where it is not linear."""
+    return _matrix_of(_to_frame(node, frame))
+
+
 def mask_from_node(node: Any, like: Grid, role: str = "mask", *, frame: Any = None) -> Image:
     """A labelmap or segmentation node as a mask, on a grid of its own: more than 0 inside any label or segment.
 
@@ -40,7 +55,7 @@ def mask_from_node(node: Any, like: Grid, role: str = "mask", *, frame: Any = No
     holds nothing.
     """
     labelmap = node
-    if _is_node(node, "vtkMRMLSegmentationNode"):
+    if is_node(node, "vtkMRMLSegmentationNode"):
         labelmap = _labelmap_of_segmentation(node, like, role)
     else:
         _check_volume_node(node, role)
@@ -114,18 +129,19 @@ def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any
 
 def is_quick_to_read(node: Any) -> bool:
     """Whether reading the node copies nothing: false for a segmentation and for what a non-linear transform moves."""
-    return not _is_node(node, "vtkMRMLSegmentationNode") and _matrix_of(_to_frame(node, None)) is not None
+    return not is_node(node, "vtkMRMLSegmentationNode") and _matrix_of(_to_frame(node, None)) is not None
 
 
-def _is_node(node: Any, class_name: str) -> bool:
+def is_node(node: Any, class_name: str) -> bool:
+    """Whether it is a MRML node of this class or one derived from it."""
     return hasattr(node, "IsA") and bool(node.IsA(class_name))
 
 
 def _check_volume_node(node: Any, role: str) -> None:
     if node is None:
         raise InputError(f"There is no {role}; choose one.")
-    if not _is_node(node, "vtkMRMLScalarVolumeNode"):
-        kind = node.GetNodeTagName() if _is_node(node, "vtkMRMLNode") else type(node).__name__
+    if not is_node(node, "vtkMRMLScalarVolumeNode"):
+        kind = node.GetNodeTagName() if is_node(node, "vtkMRMLNode") else type(node).__name__
         raise InputError(f"The {role} is not a scalar volume node but a {kind}; choose a volume.")
     name, voxels = node.GetName(), node.GetImageData()
     if voxels is None or voxels.GetPointData().GetScalars() is None or voxels.GetNumberOfPoints() == 0:
@@ -237,7 +253,7 @@ def _labelmap_of_segmentation(node: Any, like: Grid, role: str) -> Any:
         raise InputError(f"The {role} '{node.GetName()}' has no segments; draw one or clear the mask.")
     if not segmentation.ContainsRepresentation("Binary labelmap"):  # surfaces are sampled like the image
         converter = slicer.vtkSegmentationConverter
-        geometry = converter.SerializeImageGeometry(_oriented_image(like))
+        geometry = converter.SerializeImageGeometry(oriented_geometry(like))
         segmentation.SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), geometry)
         segmentation.CreateRepresentation("Binary labelmap")
     merged, labelmap = slicer.vtkOrientedImageData(), slicer.vtkMRMLLabelMapVolumeNode()
@@ -252,7 +268,8 @@ def _labelmap_of_segmentation(node: Any, like: Grid, role: str) -> Any:
     return labelmap
 
 
-def _oriented_image(grid: Grid) -> Any:
+def oriented_geometry(grid: Grid) -> Any:
+    """A vtkOrientedImageData on these voxels, without any values."""
     import slicer
 
     geometry = slicer.vtkOrientedImageData()
