@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 PACKAGE = Path(__file__).resolve().parents[3] / "VoxelMorphRegistration"
 
 
-def start_batch(cases: Path, output: Path, *options: str) -> subprocess.Popen[str]:
+def start_batch(
+    cases: Path, output: Path, *options: str, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start the command in a process group of its own, as a shell does."""
     command = [
         sys.executable,
@@ -30,14 +33,8 @@ def start_batch(cases: Path, output: Path, *options: str) -> subprocess.Popen[st
         str(output),
         *options,
     ]
-    return subprocess.Popen(
-        command,
-        env=os.environ | {"PYTHONPATH": str(PACKAGE)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
+    return subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, text=True, start_new_session=True)
 
 
 def worker_processes(parent: int) -> list[psutil.Process]:

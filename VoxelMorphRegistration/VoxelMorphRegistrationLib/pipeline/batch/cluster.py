@@ -27,6 +27,7 @@ _SHARE_OF_MEMORY = 0.8
 """Of what is free when the batch begins."""
 _CONNECT_SECONDS = 30
 _CHECK_SECONDS = 1.0
+_LOGGERS = ("distributed", "tornado", "asyncio")
 
 # Workers hold nothing for Dask but small records, so there is nothing to be spilled, and pausing would not help: a
 # worker that grows too large is ended and started anew. Every case waits at the scheduler until a worker is free for
@@ -213,7 +214,10 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Dask logs every lost worker, also those that it replaces; what counts is told in the report."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado.application", "asyncio")]
+    import distributed  # noqa: F401, which sets up its loggers when it is imported
+
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in {*names, *_LOGGERS}]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

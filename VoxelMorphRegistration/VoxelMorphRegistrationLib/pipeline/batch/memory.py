@@ -16,7 +16,7 @@ from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
 
 BYTES_AT_REST = 350e6
 """Of a worker that has registered nothing yet: interpreter, Dask, SimpleITK, the inference engine."""
-BYTES_PER_MODEL_VOXEL = 450.0
+BYTES_PER_MODEL_VOXEL = 110.0
 BYTES_PER_VOLUME_VOXEL = 40.0
 """Of the fixed and the moving volume; the three are bounds on what Testing/benchmarks/batch_memory.py measures."""
 
