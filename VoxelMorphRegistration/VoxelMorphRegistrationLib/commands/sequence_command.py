@@ -78,6 +78,7 @@ def _options(arguments: argparse.Namespace) -> SequenceOptions:
             pre_align=arguments.pre_align,
             resolution=arguments.resolution,
             intensity=arguments.intensity,
+            refine_seconds=arguments.refine,
             threads=arguments.threads,
         ),
     )
@@ -95,7 +96,13 @@ def _failure(result: SequenceResult) -> str:
 
 
 def _warnings(result: SequenceResult) -> list[str]:
-    return [*result.warnings, *(f"Frame {r.frame}: {warning}" for r in result.records for warning in r.warnings)]
+    """Of the whole, and of frames: once for all frames of which the same is to be said."""
+    of: dict[str, list[int]] = {}
+    for record in result.records:
+        for warning in record.warnings:
+            of.setdefault(warning, []).append(record.frame)
+    told = [f"Frame{'s' * (len(n) > 1)} {', '.join(map(str, n))}: {warning}" for warning, n in of.items()]
+    return [*result.warnings, *told]
 
 
 def _report(

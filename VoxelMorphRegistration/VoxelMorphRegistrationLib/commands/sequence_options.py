@@ -125,6 +125,13 @@ def add_commands(commands: Any) -> None:
         default="card",
         help="card: prepare the grey values as the model's card says; none: they are prepared already (default: card)",
     )
+    how.add_argument(
+        "--refine",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="refine each frame's field for so long; fields are then as large as the frames (default: 0, not at all)",
+    )
     how.add_argument("--threads", type=int, metavar="N", help="processor cores for the network (default: all)")
 
     talk = parser.add_argument_group("messages")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from VoxelMorphRegistrationLib.pipeline.sequence.quality import correlation
 from VoxelMorphRegistrationLib.pipeline.sequence.records import Status
 from VoxelMorphRegistrationLib.pipeline.sequence.result import Drift
 from VoxelMorphRegistrationLib.pipeline.sequence.schedule import Step
-from VoxelMorphRegistrationLib.pipeline.sequence.solver import FrameSolver, PreparedFrame, composed
+from VoxelMorphRegistrationLib.pipeline.sequence.solver import FrameSolver, PreparedFrame, Solved, composed
 from VoxelMorphRegistrationLib.pipeline.sequence.store import SequenceStore
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField
 
@@ -26,7 +26,8 @@ class Found:
 
     deformation: Deformation
     status: Status
-    built_on: tuple[int, ...]
+    built_on: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class FieldFinder:
@@ -54,7 +55,7 @@ class FieldFinder:
         if step.between is not None:
             found = self._interpolated(step.frame)
         elif step.neighbour is None or (neighbour := self._done_neighbour(step)) == self._reference:
-            found = Found(self._with_reference(frame), "registered", ())
+            found = _found(self._with_reference(frame))
         elif self._options.mode == "warm":
             found = self._warm(frame, neighbour)
         else:
@@ -72,7 +73,7 @@ class FieldFinder:
             try:
                 chained = self._store.deformation(n)
                 frame = self._solver.prepare(self._frames.read(n))
-                direct = self._with_reference(frame)
+                direct = self._with_reference(frame).deformation
             except RegistrationError:  # the frame's own record says why
                 continue
             fixed = frame if self._options.direction == "carry" else self._solver.reference
@@ -82,7 +83,7 @@ class FieldFinder:
             found.append(Drift(n, float(apart.mean()), float(np.quantile(apart, 0.95))))
         return tuple(found)
 
-    def _with_reference(self, frame: PreparedFrame) -> Deformation:
+    def _with_reference(self, frame: PreparedFrame) -> Solved:
         fixed, moving = self._pair(frame, self._solver.reference)
         return self._solver.solve(fixed, moving)
 
@@ -113,8 +114,8 @@ class FieldFinder:
         as_it_lies = correlation(target, moving.values[some][inside])
         through = correlation(target, self._solver.seen(moving.image, start)[some][inside])
         if 1 - through > (1 - as_it_lies) / 2:
-            return Found(self._solver.solve(fixed, moving), "registered", ())
-        return Found(self._solver.solve(fixed, moving, start=start), "registered", (neighbour,))
+            return _found(self._solver.solve(fixed, moving))
+        return _found(self._solver.solve(fixed, moving, start=start), neighbour)
 
     def _chained(self, frame: PreparedFrame, neighbour: int) -> Found:
         known = self._store.deformation(neighbour)
@@ -123,8 +124,9 @@ class FieldFinder:
             prepared = self._solver.prepare(self._frames.read(neighbour))
         fixed, moving = self._pair(frame, prepared)
         step = self._solver.solve(fixed, moving)
-        joined = composed(step, known) if self._options.direction == "carry" else composed(known, step)
-        return Found(joined, "registered", (neighbour,))
+        carry = self._options.direction == "carry"
+        joined = composed(step.deformation, known) if carry else composed(known, step.deformation)
+        return _found(replace(step, deformation=joined), neighbour)
 
     def _interpolated(self, n: int) -> Found:
         """Between the nearest key frames that are done; the reference is one that does not move."""
@@ -138,6 +140,10 @@ class FieldFinder:
         second = second or _still(first)
         built_on = tuple(k for k in (before, after) if k != self._reference)
         return Found(between(first, second, (n - before) / (after - before)), "interpolated", built_on)
+
+
+def _found(solved: Solved, *built_on: int) -> Found:
+    return Found(solved.deformation, "registered", built_on, solved.warnings)
 
 
 def _still(like: Deformation | None) -> Deformation:

@@ -91,7 +91,10 @@ class FrameOutputs:
             largest_rounding_mm=rounding,
             structures=structures,
             files=tuple(files),
-            warnings=tuple(self._warnings(frame.image, quality.similarity_before, quality.similarity_after)),
+            warnings=(
+                *found.warnings,
+                *self._warnings(frame.image, quality.similarity_before, quality.similarity_after),
+            ),
         )
 
     def _keeps_field(self, found: Found) -> bool:

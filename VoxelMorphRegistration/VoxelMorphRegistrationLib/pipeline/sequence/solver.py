@@ -13,6 +13,7 @@ from VoxelMorphRegistrationLib.network.engines import Prediction
 from VoxelMorphRegistrationLib.network.intensity import prepare_pair
 from VoxelMorphRegistrationLib.pipeline.input_check import check_overlap, check_volume, misfits
 from VoxelMorphRegistrationLib.pipeline.model_grid import plan_model_grid
+from VoxelMorphRegistrationLib.pipeline.refinement import refine
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
 from VoxelMorphRegistrationLib.pipeline.sequence.options import Bias
 from VoxelMorphRegistrationLib.pipeline.steps import (
@@ -34,6 +35,14 @@ class PreparedFrame:
 
     image: Image
     values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The map from a fixed to a moving frame, and what the user should know about it."""
+
+    deformation: Deformation
+    warnings: tuple[str, ...] = ()
 
 
 class FrameSolver:
@@ -71,7 +80,9 @@ class FrameSolver:
 
     @cached_property
     def field_grid(self) -> Grid:
-        """Where this model gives its fields."""
+        """Where this model gives its fields; the reference's own voxels where they are refined."""
+        if self._options.refine_seconds:
+            return self.reference.image.grid
         shape = self._at_rest.vectors.shape
         return self.grid.with_shape((shape[0], shape[1], shape[2]))
 
@@ -93,7 +104,7 @@ class FrameSolver:
         *,
         start: Deformation | None = None,
         aligned: Floats | None = None,
-    ) -> Deformation:
+    ) -> Solved:
         """The map from ``fixed`` to ``moving``.
 
         With a ``start`` the network sees the moving frame through it and finds the rest, which is put before it:
@@ -113,8 +124,13 @@ class FrameSolver:
         check_overlap(fixed.values, moving.image, fixed.image)
         prediction = self._predicted(*prepare_pair(fixed.values, seen, self._preparation))
         if start is None:
-            return to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
-        return composed(to_space(prediction, self.grid, np.eye(4), False), start)
+            found = to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
+        else:
+            found = composed(to_space(prediction, self.grid, np.eye(4), False), start)
+        if not options.refine_seconds:
+            return Solved(found)
+        refined, report = refine(fixed.image, moving.image, found, options.refine_seconds)
+        return Solved(refined, tuple(report.warnings()))
 
     def _predicted(self, fixed: npt.NDArray[np.float32], moving: npt.NDArray[np.float32]) -> Prediction:
         """The network's answer without the network's own bias: two images that are the same give no field at all."""
