@@ -178,7 +178,7 @@ def test_a_scheduler_that_is_lost(tmp_path, scheduler):
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     assert "connection to the Dask scheduler was lost" in complained
     assert "Traceback" not in complained
-    assert 2 <= len(manifest(output)) < 10
+    assert set(manifest(output)) <= {path.parent.name for path in finished_markers(output)}
 
 
 def test_no_scheduler_answers(tmp_path, monkeypatch, capsys):

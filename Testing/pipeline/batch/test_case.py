@@ -182,8 +182,18 @@ class TestSequences:
         (case,) = load_results(frames / "out")
         assert case.record.status == "partial"
         assert len(self.sequence(frames).attempts) == 2
+        kept = [case.sequence_folder / f"labels/labels_000{number}.nrrd" for number in (0, 2, 3)]
+        before = [path.stat().st_mtime_ns for path in kept]
         write_volume(small_image(1.0), frames / "frames/frame1.nrrd")
         assert self.sequence(frames).is_finished
+        assert [path.stat().st_mtime_ns for path in kept] == before  # only the mended frame was done
+
+    def test_frames_that_were_added(self, frames):
+        self.sequence(frames)
+        write_volume(small_image(4.0), frames / "frames/frame4.nrrd")
+        record = self.sequence(frames)
+        assert record.is_finished
+        assert record.quality["frames"] == 5
 
     def test_other_options_begin_anew(self, frames):
         self.sequence(frames)

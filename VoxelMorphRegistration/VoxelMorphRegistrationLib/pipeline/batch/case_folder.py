@@ -76,13 +76,19 @@ class CaseFolder:
             raise OutputError(f"{self.path} cannot be written to ({error.strerror}).") from error
 
     def begin(self, identity: Identity) -> None:
-        """Note an attempt. What attempts at the same case left is kept, what belongs to another one is cleared away."""
-        before = _read_json(self.path / STARTED)
-        with suppress(KeyError, TypeError, AttributeError):
-            if before and Identity.from_json(before["identity"]).is_same(identity):
-                self._attempts = [Attempt(**attempt) for attempt in before["attempts"]]
-        if before and not self._attempts:
-            self._clear()
+        """Note an attempt. What attempts at the same case left is kept, what belongs to another one is cleared away.
+
+        Of a sequence in which frames were changed the others are kept: `SequenceStore` tells them apart.
+        """
+        if values := _read_json(self.path / STARTED):
+            keep = False
+            with suppress(KeyError, TypeError, AttributeError):
+                before = Identity.from_json(values["identity"])
+                keep = before.is_same(identity, but_for="sequence")
+                if before.is_same(identity):
+                    self._attempts = [Attempt(**attempt) for attempt in values["attempts"]]
+            if not keep:
+                self._clear()
         (self.path / MARKER).unlink(missing_ok=True)
         for partial in self.path.rglob(".partial-*"):
             partial.unlink(missing_ok=True)

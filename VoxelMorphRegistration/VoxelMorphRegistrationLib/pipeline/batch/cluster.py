@@ -18,7 +18,6 @@ from VoxelMorphRegistrationLib.errors import EngineError, InputError
 from VoxelMorphRegistrationLib.network.engines import available_engines
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case
 from VoxelMorphRegistrationLib.pipeline.batch.memory import bytes_needed
-from VoxelMorphRegistrationLib.pipeline.batch.work import usable_cores
 
 HOW_TO_INSTALL = 'A batch runs on Dask, which is not installed; install it with: pip install "distributed>=2025.1".'
 LOST_WORKERS_ALLOWED = 5
@@ -76,8 +75,11 @@ class LocalSize:
     def of(cls, cases: Sequence[Case], options: ClusterOptions) -> LocalSize:
         """As many workers as there are cores, as find room in the free memory, and as there are cases."""
         import psutil
+        from dask.system import CPU_COUNT  # these two know the limits of containers and of batch systems, too
+        from distributed.system import MEMORY_LIMIT
 
-        cores, needed, free = usable_cores(), bytes_needed(cases), float(psutil.virtual_memory().available)
+        cores, needed = int(CPU_COUNT), bytes_needed(cases)
+        free = float(min(psutil.virtual_memory().available, MEMORY_LIMIT))
         fitting = max(1, int(_SHARE_OF_MEMORY * free / needed))
         workers = options.workers or min(cores, fitting, len(cases))
         return cls(workers, options.threads or max(1, cores // workers), needed, free)
@@ -129,11 +131,11 @@ def connected(cases: Sequence[Case], options: ClusterOptions) -> Iterator[Cluste
 @contextmanager
 def _local(size: LocalSize) -> Iterator[Any]:
     import distributed
-    import psutil
+    from distributed.system import MEMORY_LIMIT
 
     if not available_engines():
         raise EngineError("No inference engine is installed; install OpenVINO with: pip install openvino.")
-    limit = int(0.9 * psutil.virtual_memory().total / size.workers)
+    limit = int(0.9 * MEMORY_LIMIT / size.workers)
     with (
         tempfile.TemporaryDirectory(prefix="voxelmorph-registration-dask-", ignore_cleanup_errors=True) as scratch,
         distributed.LocalCluster(

@@ -63,13 +63,13 @@ class Identity:
         model = "" if _MODEL in files else Catalogue().card(_model(case)).sha256
         return cls({name: FileState.of(path) for name, path in files.items()}, _other_options(case, files), model)
 
-    def is_same(self, other: Identity) -> bool:
-        """By content: a file that was moved or touched is the same."""
+    def is_same(self, other: Identity, *, but_for: str = "") -> bool:
+        """By content: a file that was moved or touched is the same. ``but_for``: an input that may differ."""
         return (
             self.options == other.options
             and self.model_sha256 == other.model_sha256
             and self.inputs.keys() == other.inputs.keys()
-            and all(state.sha256 == other.inputs[name].sha256 for name, state in self.inputs.items())
+            and all(state.sha256 == other.inputs[name].sha256 for name, state in self.inputs.items() if name != but_for)
         )
 
     def looks_like(self, case: Case) -> bool:

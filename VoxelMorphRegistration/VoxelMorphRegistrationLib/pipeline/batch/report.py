@@ -35,13 +35,16 @@ def write_report(records: Sequence[Record], output: Path) -> None:
 def as_text(records: Sequence[Record]) -> str:
     """Counts, the usual figures, and a few lines for each case that has something to say."""
     finished = [record for record in records if record.is_finished]
-    lines = [f"{len(records)} cases: {len(finished)} finished, {len(records) - len(finished)} failed", ""]
+    lines = [
+        f"{len(records)} cases: {len(finished)} finished, {len(records) - len(finished)} without a whole result",
+        "",
+    ]
     figures = {name.replace("_", " "): [record.quality.get(name) for record in finished] for name in _QUALITY}
     figures["seconds a case"] = [record.seconds["total"] for record in finished]
     for words, found in figures.items():
         if values := [value for value in found if value is not None]:
             lines.append(f"  {words:<24} median {median(values):.3f}, from {min(values):.3f} to {max(values):.3f}")
-    lines += ["", "Worst first (failed, then with warnings, then the least alike):", ""]
+    lines += ["", "Worst first (without a whole result, then with warnings, then the least alike):", ""]
     for record in records:
         similarity = record.quality.get("similarity_after")
         looks = "" if similarity is None else f"  similarity {similarity:.3f}"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.frames import open_frames
 from VoxelMorphRegistrationLib.files.volumes import read_labels
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case
 from VoxelMorphRegistrationLib.pipeline.batch.outcome import Outcome, number
 from VoxelMorphRegistrationLib.pipeline.batch.pair_work import registration_options
-from VoxelMorphRegistrationLib.pipeline.sequence import FrameRecord, SequenceOptions, register_sequence
+from VoxelMorphRegistrationLib.pipeline.sequence import (
+    FrameRecord,
+    SequenceOptions,
+    SequenceResult,
+    SequenceStore,
+    register_sequence,
+)
 
 SEQUENCE_FOLDER = "sequence"
 """In the case's folder."""
@@ -20,13 +28,7 @@ SEQUENCE_FOLDER = "sequence"
 
 def register_frames(case: Case, folder: Path, threads: int | None) -> Outcome:
     """Register every frame; those of an attempt that was lost are kept. Raises RegistrationError."""
-    labels = case.inputs.get("labels")
-    result = register_sequence(
-        open_frames(case.inputs["sequence"]),
-        folder / SEQUENCE_FOLDER,
-        sequence_options(case, threads),
-        labels=read_labels(labels) if labels else None,
-    )
+    result = _register(case, folder / SEQUENCE_FOLDER, threads)
     failed = result.failed
     return Outcome(
         files={"sequence": folder / SEQUENCE_FOLDER / "sequence.json"},
@@ -38,6 +40,18 @@ def register_frames(case: Case, folder: Path, threads: int | None) -> Outcome:
         seconds={},
         error=_told(failed, len(result.records)),
     )
+
+
+def _register(case: Case, folder: Path, threads: int | None) -> SequenceResult:
+    frames, labels = open_frames(case.inputs["sequence"]), case.inputs.get("labels")
+    options, carried = sequence_options(case, threads), read_labels(labels) if labels else None
+    try:
+        return register_sequence(frames, folder, options, labels=carried)
+    except InputError:  # most likely the folder's, of frames that are no longer those of then: so begin anew
+        if not SequenceStore(folder).records():
+            raise
+        shutil.rmtree(folder)
+        return register_sequence(frames, folder, options, labels=carried)
 
 
 def sequence_options(case: Case, threads: int | None) -> SequenceOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -107,8 +106,3 @@ def _run(case: Case, folder: CaseFolder, threads: int | None, ending: _Ending) -
         )
         folder.finish(record)
         return record
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
