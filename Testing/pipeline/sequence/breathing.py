@@ -154,5 +154,3 @@ def _sampled(image: Image, points: Points) -> npt.NDArray[np.float32]:
 def _ras_extent(grid: Grid) -> Points:
     corners = grid.corners_ras()
     return np.ptp(corners, axis=0)
-
-

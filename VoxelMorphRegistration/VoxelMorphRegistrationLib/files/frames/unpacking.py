@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from VoxelMorphRegistrationLib.errors import OutputError
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 class Unpacked:
@@ -24,8 +24,8 @@ class Unpacked:
         self._folder = tempfile.TemporaryDirectory(prefix="voxelmorph-frames-")
         self.path = Path(self._folder.name) / "frames.raw"
         try:
-            with self.path.open("wb") as unpacked, gzip.GzipFile(fileobj=stream) as source:
-                while block := _next(source):
+            with self.path.open("wb") as unpacked:
+                for block in _blocks(stream):
                     unpacked.write(block)
         except OSError as error:
             self.close()
@@ -39,8 +39,14 @@ class Unpacked:
         self._folder.cleanup()
 
 
-def _next(source: gzip.GzipFile) -> bytes:
-    try:
-        return source.read(_BLOCK)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        return b""
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """What a gzip stream of one or more members holds; `gzip` itself would keep back the last block before damage."""
+    packed = stream.read(_BLOCK)
+    while packed:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        while packed and not member.eof:
+            try:
+                yield member.decompress(packed)
+            except zlib.error:
+                return
+            packed = member.unused_data or stream.read(_BLOCK)
