@@ -272,6 +272,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         candidate: Choice = None,
         repair: Sequence[str] = (),
         outputAffineTransform: Any = None,
+        fixedMask: Any = None,
+        movingMask: Any = None,
         progressCallback: Callable[[str, float], None] | None = None,
         isCancelled: Callable[[], bool] | None = None,
     ) -> ImportedField:
@@ -295,6 +297,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         :param candidate: the number (from 1) of the listed candidate to take, where none is accepted.
         :param repair: any of "fill not finite", "unfold", "taper border" and "split affine".
         :param outputAffineTransform: transform node for the linear part, with repair "split affine".
+        :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
+        :param movingMask: the same for the moving volume, such as the brain where the fixed volume has no skull.
         :param progressCallback: called with a text and the part done, 0 to 1.
         :param isCancelled: asked often; a true value ends with a CancelledError.
         :return: the `node`, the evidence (`diagnosis`) and the field (`meant`, with `findings` and what was `done`).
@@ -316,6 +320,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             choice=candidate,
             repair=repair,
             affine_node=outputAffineTransform,
+            masks=(fixedMask, movingMask),
             progress=_progress(progressCallback, isCancelled),
         )
 
@@ -325,19 +330,24 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         fixedVolume: Any,
         movingVolume: Any = None,
         *,
+        fixedMask: Any = None,
+        movingMask: Any = None,
         progressCallback: Callable[[str, float], None] | None = None,
         isCancelled: Callable[[], bool] | None = None,
     ) -> ExaminedTransform:
         """What is wrong with a grid transform that is in the scene: nothing is changed.
 
         :param transformNode: the transform; the moving volume may lie under it.
+        :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
+        :param movingMask: the same for the moving volume.
         :return: `is_right`; `findings`, the causes as sentences; `diagnosis`, the evidence; `repair()` mends the
           transform, `undo()` puts back what it held.
         :raises RegistrationError: for a transform that holds no grid, or volumes that cannot be used.
         """
         from VoxelMorphRegistrationLib.slicer_bridge.field_running import diagnose_transform
 
-        return diagnose_transform(transformNode, fixedVolume, movingVolume, _progress(progressCallback, isCancelled))
+        progress = _progress(progressCallback, isCancelled)
+        return diagnose_transform(transformNode, fixedVolume, movingVolume, progress, (fixedMask, movingMask))
 
     def registerSequence(
         self,
@@ -442,9 +452,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         registration = RegistrationOptions(
             model=str(model), engine=engine, pre_align=preAlignment, resolution=resolution, intensity=intensity
         )
-        return SequenceOptions(
-            referenceFrame, direction, mode, registration, keyFrames, keyFrameChoice, keep=storage
-        )
+        return SequenceOptions(referenceFrame, direction, mode, registration, keyFrames, keyFrameChoice, keep=storage)
 
 
 def _progress(report: Callable[[str, float], None] | None, is_cancelled: Callable[[], bool] | None) -> Progress:

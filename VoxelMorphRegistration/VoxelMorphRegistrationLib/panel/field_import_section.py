@@ -122,7 +122,10 @@ class FieldImportSection:
         fixed, moving = parameters.fixedVolume, parameters.movingVolume
         key = str(self._ui.importKeyLineEdit.text).strip()
         try:
-            job = field_import.field_diagnosis_job(self._path(), fixed, moving, key=key, fill=True, pictures=_SHOWN)
+            masks = parameters.fixedMask, parameters.movingMask
+            job = field_import.field_diagnosis_job(
+                self._path(), fixed, moving, key=key, fill=True, pictures=_SHOWN, masks=masks
+            )
         except RegistrationError as error:
             self._say(str(error))
             return

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
-from VoxelMorphRegistrationLib.panel.wording import fit_of_candidate, in_words
+from VoxelMorphRegistrationLib.panel.wording import fit_of_candidate, in_words, points, why
 from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
@@ -120,7 +120,8 @@ class TransformDiagnosisSection:
         parameters, transform = self._chosen(), self._ui.diagnoseTransformSelector.currentNode()
         fixed, moving = parameters.fixedVolume, parameters.movingVolume
         try:
-            job = field_import.transform_diagnosis_job(transform, fixed, moving, pictures=1)
+            masks = parameters.fixedMask, parameters.movingMask
+            job = field_import.transform_diagnosis_job(transform, fixed, moving, pictures=1, masks=masks)
         except RegistrationError as error:
             self._say(str(error))
             return
@@ -204,8 +205,8 @@ def _in_plain_words(diagnosis: FieldDiagnosis) -> str:
             fit_of_candidate(diagnosis, 0),
         ]
     else:
-        lines = [diagnosis.verdict]
-    return "\n".join([*lines, *(f"• {finding.message}" for finding in diagnosis.findings), *after])
+        lines, after = [_("It is not clear what the numbers in this transform mean.")], why(diagnosis)
+    return "\n".join([*lines, *points(diagnosis), *after])
 
 
 def _is_above(transform: Any, node: Any) -> bool:

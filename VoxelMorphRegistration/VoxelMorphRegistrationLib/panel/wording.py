@@ -10,19 +10,26 @@ from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
 
 
 def plain_verdict(diagnosis: Evidence) -> str:
-    """What was found, what is unclear, and what would settle it."""
+    """How a field has to be read, or what is unclear and what would settle it."""
     if diagnosis.accepted:
         lines = [_("It is clear how this field has to be read: as number 1.")]
     else:
-        lines = [
-            _("It is not clear how this field has to be read. Compare the pictures, and choose."),
-            diagnosis.verdict,
-        ]
-    if diagnosis.ambiguous:
-        lines.append(_("Not told apart: {texts}.").format(texts="; ".join(diagnosis.ambiguous[:2])))
+        lines = [_("It is not clear how this field has to be read. Compare the pictures, and choose."), *why(diagnosis)]
+    return "\n".join([*lines, *points(diagnosis)])
+
+
+def why(diagnosis: Evidence) -> list[str]:
+    """Why nothing was accepted."""
+    reasons = "; ".join(diagnosis.ambiguous[:2])
+    lines = [_("Not told apart: {reasons}.").format(reasons=reasons) if reasons else diagnosis.verdict]
     if diagnosis.settled_by:
         lines.append(_("What would settle it: {text}.").format(text=diagnosis.settled_by[0]))
-    return "\n".join([*lines, *(f"• {finding.message}" for finding in diagnosis.findings)])
+    return lines
+
+
+def points(diagnosis: Evidence) -> list[str]:
+    """What is wrong with the field, point by point."""
+    return [f"• {finding.message}" for finding in diagnosis.findings]
 
 
 def candidate_title(diagnosis: Evidence, number: int) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.fields import RawField, read_raw_field
 from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, repairs
@@ -44,7 +46,8 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
 
     ``given`` are values of a `Convention` that are known, as text; ``used_as`` what a transform of a scene takes its
     numbers for. NaN and infinite vectors are always filled for the comparison; only with ``fill`` may a field that has
-    some be accepted. ``pictures`` is how many candidates are drawn.
+    some be accepted. ``pictures`` is how many candidates are drawn. Masks are of the parts of the volumes that count,
+    such as the brain where the other volume shows no skull.
     """
 
     title: ClassVar[str] = "examination of the field"
@@ -58,6 +61,8 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
     used_as: Convention | None = None
     fill: bool = False
     pictures: int = 0
+    fixed_mask: Image | None = None
+    moving_mask: Image | None = None
 
     def run(self, progress: Progress) -> FieldDiagnosis:
         """Raises FileError, InputError or TransformError for a field that cannot be read, placed or filled."""
@@ -65,7 +70,9 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
         raw, filled = repairs.filled(self._read())
         progress("Comparing what the field may mean", 0.2)
         given: dict[str, object] = {n: letters(v) if n in ("components", "axes") else v for n, v in self.given.items()}
-        diagnosis = identify(raw, self.fixed, self.moving, used_as=self.used_as, given=given)
+        fixed = _inside(self.fixed, self.fixed_mask)
+        moving = None if self.moving is None else _inside(self.moving, self.moving_mask)
+        diagnosis = identify(raw, fixed, moving, used_as=self.used_as, given=given)
         evidence = {f.name: getattr(diagnosis, f.name) for f in fields(Evidence)}
         if filled:
             evidence |= self._told_of_filled(diagnosis, filled)
@@ -112,7 +119,14 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
             return None
         if convention is not None and convention.layout in ("last", "first"):
             convention = replace(convention, layout="last" if diagnosis.raw.array.shape[3] == 3 else "first")
-        return checkerboard(self.fixed, lambda points: diagnosis.seen_at(points, convention))
+        return checkerboard(diagnosis.fixed, lambda points: diagnosis.seen_at(points, convention))
+
+
+def _inside(image: Image, mask: Image | None) -> Image:
+    """The image with its lowest value outside a mask on its own grid."""
+    if mask is None:
+        return image
+    return image.with_array(np.where(mask.array > 0, image.array, image.array.min()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
     write_linear_transform,
 )
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import restored_on_failure
-from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node
+from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node, mask_from_node
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
 Choice = int | Convention | None
@@ -56,31 +56,35 @@ def field_diagnosis_job(
     key: str | None = None,
     fill: bool = False,
     pictures: int = 0,
+    masks: tuple[Any, Any] = (None, None),
 ) -> FieldDiagnosisJob:
     """What a file's or an array's numbers mean for two volume nodes.
 
     ``source`` is a path, NumPy array, PyTorch or TensorFlow tensor. ``node`` is the output, under which the moving
-    volume may lie already. ``given``: values of a `Convention`, as text or letters. Raises InputError.
+    volume may lie already. ``given``: values of a `Convention`, as text or letters. ``masks`` are labelmap or
+    segmentation nodes of the parts of the fixed and the moving volume that count. Raises InputError.
     """
-    fixed_image, moving_image = read_images(fixed, moving, node)
+    images = _read(fixed, moving, node, masks)
     path, raw = None, None
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
     else:
         raw = RawField(as_numpy(source), type(source).__name__)
     return FieldDiagnosisJob(
-        fixed_image, moving_image, path, key or None, raw, _as_text(given or {}), fill=fill, pictures=pictures
+        **images, path=path, key=key or None, raw=raw, given=_as_text(given or {}), fill=fill, pictures=pictures
     )
 
 
-def transform_diagnosis_job(node: Any, fixed: Any, moving: Any = None, *, pictures: int = 0) -> FieldDiagnosisJob:
+def transform_diagnosis_job(
+    node: Any, fixed: Any, moving: Any = None, *, pictures: int = 0, masks: tuple[Any, Any] = (None, None)
+) -> FieldDiagnosisJob:
     """What the numbers of a transform in the scene mean, and what they were used as.
 
     The moving volume may lie under the transform. Raises InputError for a transform that holds no grid.
     """
     raw, used_as = raw_field_of_node(node)
-    fixed_image, moving_image = read_images(fixed, moving, node)
-    return FieldDiagnosisJob(fixed_image, moving_image, raw=raw, used_as=used_as, fill=True, pictures=pictures)
+    images = _read(fixed, moving, node, masks)
+    return FieldDiagnosisJob(**images, raw=raw, used_as=used_as, fill=True, pictures=pictures)
 
 
 def field_job(
@@ -174,21 +178,25 @@ def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:
     return RawField(array, str(node.GetName()), grid, hints), used_as
 
 
-def read_images(fixed: Any, moving: Any = None, transform: Any = None) -> tuple[Image, Image | None]:
-    """Both volume nodes as images in world space; the moving one as it lies below ``transform``."""
-    image = image_from_volume_node(fixed, "fixed volume", frame=_frame(fixed, transform))
-    if moving is None:
-        return image, None
-    if moving is fixed:
-        raise InputError("The fixed and the moving volume are the same; select two volumes.")
-    return image, image_from_volume_node(moving, "moving volume", frame=_frame(moving, transform))
-
-
 def name_for(source: object) -> str:
     """What a node made of a file or an array is called."""
     if isinstance(source, (str, os.PathLike)):
         return Path(source).name.partition(".")[0] or "Imported field"
     return "Imported field"
+
+
+def _read(fixed: Any, moving: Any, transform: Any, masks: tuple[Any, Any]) -> dict[str, Any]:
+    """The volumes and masks that are given, in world space, by the job's names; as they lie below ``transform``."""
+    if moving is not None and moving is fixed:
+        raise InputError("The fixed and the moving volume are the same; select two volumes.")
+    images: dict[str, Any] = {}
+    for name, volume, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1])):
+        if volume is None and name == "moving":
+            continue
+        images[name] = image = image_from_volume_node(volume, f"{name} volume", frame=_frame(volume, transform))
+        if mask is not None:
+            images[f"{name}_mask"] = mask_from_node(mask, image.grid, f"{name} mask", frame=_frame(mask, transform))
+    return images
 
 
 def _frame(node: Any, transform: Any) -> Any:

@@ -41,6 +41,7 @@ def import_displacement_field(
     choice: field_import.Choice = None,
     repair: Sequence[str] = (),
     affine_node: Any = None,
+    masks: tuple[Any, Any] = (None, None),
     progress: Progress | None = None,
 ) -> ImportedField:
     """A field file, NumPy array, PyTorch or TensorFlow tensor as a grid transform node (a new one for None).
@@ -52,7 +53,7 @@ def import_displacement_field(
     say = progress or Progress()
     say("Reading the volumes", 0.0)
     job = field_import.field_diagnosis_job(
-        source, fixed, moving, node, given=given, key=key, fill="fill not finite" in repair
+        source, fixed, moving, node, given=given, key=key, fill="fill not finite" in repair, masks=masks
     )
     diagnosis = _run(job, say.part(0.0, 0.6))
     meant = _run(field_import.field_job(job, diagnosis, choice, repair), say.part(0.6, 0.9))
@@ -118,10 +119,14 @@ class ExaminedTransform:
 
 
 def diagnose_transform(
-    node: Any, fixed: Any, moving: Any = None, progress: Progress | None = None
+    node: Any,
+    fixed: Any,
+    moving: Any = None,
+    progress: Progress | None = None,
+    masks: tuple[Any, Any] = (None, None),
 ) -> ExaminedTransform:
     """What is wrong with a transform that is in the scene. Raises InputError for one that holds no grid."""
-    job = field_import.transform_diagnosis_job(node, fixed, moving)
+    job = field_import.transform_diagnosis_job(node, fixed, moving, masks=masks)
     return ExaminedTransform(node, fixed, moving, _run(job, progress or Progress()), job)
 
 

@@ -144,8 +144,10 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
     axes = np.eye(3) if directions is None else slicer.util.arrayFromVTKMatrix(directions)[:3, :3]
     matrix[:3, :3] = axes * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
-    scaled = _displacements(image) * transform.GetDisplacementScale() + transform.GetDisplacementShift()
-    return DisplacementField(scaled.astype(np.float32), Grid(image.GetDimensions(), matrix)), direction
+    vectors, scale, shift = _displacements(image), transform.GetDisplacementScale(), transform.GetDisplacementShift()
+    if (scale, shift) != (1.0, 0.0):
+        vectors = vectors * scale + shift
+    return DisplacementField(np.array(vectors, np.float32), Grid(image.GetDimensions(), matrix)), direction
 
 
 def map_points(node: Any, points_ras: npt.ArrayLike, direction: Direction = "resampling") -> Floats:
