@@ -8,6 +8,7 @@ Docs/batch.md.
 
 from __future__ import annotations
 
+# ruff: noqa: E402, this is a script: it sets sys.path first
 import argparse
 import multiprocessing
 import sys
@@ -18,12 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
-from shared_data import SHARED_DATA  # noqa: E402
-from VoxelMorphRegistrationLib.pipeline.batch import Case  # noqa: E402
-from VoxelMorphRegistrationLib.pipeline.batch.memory import bytes_needed  # noqa: E402
+from shared_data import SHARED_DATA
+from VoxelMorphRegistrationLib.pipeline.batch import Case
+from VoxelMorphRegistrationLib.pipeline.batch.memory import bytes_needed
 
-from benchmarks.documents import put_between  # noqa: E402
-from benchmarks.measure import measured  # noqa: E402
+from benchmarks.documents import put_between
+from benchmarks.measure import measured
 
 MODEL = SHARED_DATA / "weights/vxm_dense_brain_T1_3D_mse.h5"
 BRAINS = {

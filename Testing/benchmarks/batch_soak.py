@@ -3,12 +3,13 @@
     python Testing/benchmarks/batch_soak.py [--cases 1000] [--workers 2] [--pause 5 20] [--write]
 
 The command ``batch`` runs as a process of its own, and its worker processes are killed with SIGKILL, whatever they do,
-after pauses of random length. What is counted comes from the cases' folders; the manifest is held against it.
-``--write`` puts the figures into Docs/batch.md.
+after pauses of random length, from the first finished case on. What is counted comes from the cases' folders; the
+manifest is held against it. ``--write`` puts the figures into Docs/batch.md.
 """
 
 from __future__ import annotations
 
+# ruff: noqa: E402, this is a script: it sets sys.path first
 import argparse
 import json
 import os
@@ -21,11 +22,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
-from pipeline.batch.running_batch import Count, kill_workers_at_random, start_batch, worker_processes  # noqa: E402
-from pipeline.batch.small_cases import write_small_cases  # noqa: E402
+from pipeline.batch.running_batch import (
+    Count,
+    finished_markers,
+    kill_workers_at_random,
+    start_batch,
+    wait_for,
+    worker_processes,
+)
+from pipeline.batch.small_cases import write_small_cases
 
-from benchmarks.documents import put_between  # noqa: E402
-from benchmarks.machine import Machine  # noqa: E402
+from benchmarks.documents import put_between
+from benchmarks.machine import Machine
 
 
 def main() -> int:
@@ -52,6 +60,7 @@ def soak(folder: Path, number: int, workers: int, pause: tuple[float, float]) ->
     load, began = os.getloadavg()[0], time.perf_counter()
     log = (folder / "log.txt").open("w")
     batch = start_batch(cases, output, "--workers", str(workers), stdout=log, stderr=log)
+    wait_for(lambda: bool(finished_markers(output)) or batch.poll() is not None)
     killed = kill_workers_at_random(lambda: batch.poll() is None, lambda: worker_processes(batch.pid), pause)
     took = time.perf_counter() - began
     log.close()
@@ -59,7 +68,7 @@ def soak(folder: Path, number: int, workers: int, pause: tuple[float, float]) ->
         print((folder / "log.txt").read_text()[-2000:], file=sys.stderr)
     count = Count.of(output, names)
     told = json.loads((output / "manifest.json").read_text())["cases"]
-    kept = [json.loads((output / f"cases/{name}/case.json").read_text()) for name in names]
+    kept = [json.loads(marker.read_text()) for marker in finished_markers(output)]
     agrees = told == kept
     rows = [
         ("cases", number),

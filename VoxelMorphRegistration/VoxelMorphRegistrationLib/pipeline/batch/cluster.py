@@ -135,22 +135,25 @@ def _local(size: LocalSize) -> Iterator[Any]:
 
     if not available_engines():
         raise EngineError("No inference engine is installed; install OpenVINO with: pip install openvino.")
-    limit = int(0.9 * MEMORY_LIMIT / size.workers)
-    with (
-        tempfile.TemporaryDirectory(prefix="voxelmorph-registration-dask-", ignore_cleanup_errors=True) as scratch,
-        distributed.LocalCluster(
-            n_workers=size.workers,
-            threads_per_worker=1,
-            memory_limit=limit,
-            dashboard_address=None,
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-            preload=[f"{__package__}.local_worker"],
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        cluster.loop.add_callback(_keep_workers, cluster)
-        yield client
+    with tempfile.TemporaryDirectory(prefix="voxelmorph-registration-dask-", ignore_cleanup_errors=True) as scratch:
+        try:
+            cluster = distributed.LocalCluster(
+                n_workers=size.workers,
+                threads_per_worker=1,
+                memory_limit=int(0.9 * MEMORY_LIMIT / size.workers),
+                dashboard_address=None,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL,
+                preload=[f"{__package__}.local_worker"],
+            )
+        except (RuntimeError, OSError) as error:
+            raise EngineError(
+                f"The {size.workers} worker processes could not be started ({_reason(error)}); close other programs, "
+                "or try fewer with --workers."
+            ) from error
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
+            cluster.loop.add_callback(_keep_workers, cluster)
+            yield client
 
 
 async def _keep_workers(cluster: Any) -> None:
