@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.fields import RawField, read_raw_field
 from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, repairs
@@ -18,6 +16,7 @@ from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Diagnosis, Evidence, identify
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.conventions.pictures import Picture, checkerboard
+from VoxelMorphRegistrationLib.pipeline.input_check import masked, on_grid_of
 from VoxelMorphRegistrationLib.pipeline.jobs import BackgroundJob
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
@@ -70,8 +69,10 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
         raw, filled = repairs.filled(self._read())
         progress("Comparing what the field may mean", 0.2)
         given: dict[str, object] = {n: letters(v) if n in ("components", "axes") else v for n, v in self.given.items()}
-        fixed = _inside(self.fixed, self.fixed_mask)
-        moving = None if self.moving is None else _inside(self.moving, self.moving_mask)
+        fixed = masked(self.fixed, on_grid_of(self.fixed, self.fixed_mask, "fixed"))
+        moving = self.moving
+        if moving is not None:
+            moving = masked(moving, on_grid_of(moving, self.moving_mask, "moving"))
         diagnosis = identify(raw, fixed, moving, used_as=self.used_as, given=given)
         evidence = {f.name: getattr(diagnosis, f.name) for f in fields(Evidence)}
         if filled:
@@ -120,13 +121,6 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
         if convention is not None and convention.layout in ("last", "first"):
             convention = replace(convention, layout="last" if diagnosis.raw.array.shape[3] == 3 else "first")
         return checkerboard(diagnosis.fixed, lambda points: diagnosis.seen_at(points, convention))
-
-
-def _inside(image: Image, mask: Image | None) -> Image:
-    """The image with its lowest value outside a mask on its own grid."""
-    if mask is None:
-        return image
-    return image.with_array(np.where(mask.array > 0, image.array, image.array.min()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
 )
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import restored_on_failure
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node, mask_from_node
-from VoxelMorphRegistrationLib.spatial import Grid, Image
+from VoxelMorphRegistrationLib.spatial import Grid
 
 Choice = int | Convention | None
 """Which candidate: its number in the list, from 1, a convention, or None for the first, if it was accepted."""
