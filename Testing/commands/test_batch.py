@@ -58,27 +58,27 @@ def add_case(cases: Path, **row: str) -> None:
 
 def test_workers_killed_at_random(tmp_path):
     """Every case is finished once, whoever is killed; a failing one is told and stops nobody."""
-    cases, output = write_small_cases(tmp_path, 24), tmp_path / "out"
+    cases, output = write_small_cases(tmp_path, 20), tmp_path / "out"
     add_case(cases, name="bad", moving=broken(tmp_path / "bad.nii.gz"))
     batch = start_batch(cases, output, "--workers", "2")
     wait_for(lambda: len(finished_markers(output)) >= 2)
     killed = kill_workers_at_random(
-        lambda: batch.poll() is None, lambda: worker_processes(batch.pid), (0.3, 1.5), at_most=5
+        lambda: batch.poll() is None, lambda: worker_processes(batch.pid), (0.3, 1.5), at_most=4
     )
     said, complained = batch.communicate(timeout=60)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     assert killed >= 3
-    count = Count.of(output, names(24))
-    assert (count.once, count.again, count.lost) == (24, 0, 0)
-    assert count.attempts <= 24 + killed  # a lost worker takes one case with it
+    count = Count.of(output, names(20))
+    assert (count.once, count.again, count.lost) == (20, 0, 0)
+    assert count.attempts <= 20 + killed  # a lost worker takes one case with it
 
     told = manifest(output)
-    assert set(told) == {*names(24), "bad"}
-    assert all(told[name] == json.loads((output / f"cases/{name}/case.json").read_text()) for name in names(24))
+    assert set(told) == {*names(20), "bad"}
+    assert all(told[name] == json.loads((output / f"cases/{name}/case.json").read_text()) for name in names(20))
     assert told["bad"]["status"] == "failed"
     assert "bad.nii.gz cannot be read" in told["bad"]["error"]
-    assert "1 of 25 cases failed" in complained
-    assert "25 of 25" in complained  # the progress: how many, how fast, how long
+    assert "1 of 21 cases failed" in complained
+    assert "21 of 21" in complained  # the progress: how many, how fast, how long
     assert "left)" in complained
     assert "bad: " in said
     assert "Traceback" not in complained
@@ -92,7 +92,7 @@ def test_workers_killed_at_random(tmp_path):
 
 def test_stopped_killed_and_taken_up_again(tmp_path):
     """Ctrl-C, then kill -9 of the command, then to the end: what was finished is never done again."""
-    cases, output = write_small_cases(tmp_path, 24), tmp_path / "out"
+    cases, output = write_small_cases(tmp_path, 18), tmp_path / "out"
     batch = start_batch(cases, output, "--workers", "1")
     wait_for(lambda: len(finished_markers(output)) >= 3)
     end_group(batch, signal.SIGINT)
@@ -101,7 +101,7 @@ def test_stopped_killed_and_taken_up_again(tmp_path):
     assert "run the same command again" in complained
     assert "Traceback" not in complained
     after_stop = {path: path.stat().st_mtime_ns for path in finished_markers(output)}
-    assert 3 <= len(after_stop) < 24
+    assert 3 <= len(after_stop) < 18
     assert set(manifest(output)) <= {path.parent.name for path in after_stop}
 
     batch = start_batch(cases, output, "--workers", "1")
@@ -112,14 +112,14 @@ def test_stopped_killed_and_taken_up_again(tmp_path):
     wait_for(lambda: not any(worker.is_running() for worker in workers))  # they end with the command
     after_kill = {path: path.stat().st_mtime_ns for path in finished_markers(output)}
     assert after_kill.items() >= after_stop.items()
-    assert len(after_kill) < 24
+    assert len(after_kill) < 18
 
     code = main(["batch", str(cases), "--output", str(output), "--workers", "1", "--quiet"])
     assert code == exit_codes.OK
     assert {path: path.stat().st_mtime_ns for path in finished_markers(output)}.items() >= after_kill.items()
-    count = Count.of(output, names(24))
-    assert (count.once, count.again, count.lost) == (24, 0, 0)
-    assert [case.name for case in load_results(output)] == names(24) == list(manifest(output))
+    count = Count.of(output, names(18))
+    assert (count.once, count.again, count.lost) == (18, 0, 0)
+    assert [case.name for case in load_results(output)] == names(18) == list(manifest(output))
     assert not worker_processes(os.getpid())
 
 
@@ -146,8 +146,9 @@ def scheduler(tmp_path):
 
 
 def test_a_scheduler_that_is_running_already(tmp_path, scheduler):
-    address, (_, *workers) = scheduler
-    cases, output = write_small_cases(tmp_path, 20), tmp_path / "out"
+    """Its workers are lost, one of them for good, and at last it is lost itself."""
+    address, (brain, *workers) = scheduler
+    cases, output = write_small_cases(tmp_path, 16), tmp_path / "out"
     add_case(cases, name="bad", moving=broken(tmp_path / "bad.nii.gz"))
     batch = start_batch(cases, output, "--scheduler", address)
     wait_for(lambda: len(finished_markers(output)) >= 4)
@@ -160,17 +161,13 @@ def test_a_scheduler_that_is_running_already(tmp_path, scheduler):
         each.kill()
     _, complained = batch.communicate(timeout=60)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
-    count = Count.of(output, names(20))
-    assert (count.once, count.again, count.lost) == (20, 0, 0)
+    count = Count.of(output, names(16))
+    assert (count.once, count.again, count.lost) == (16, 0, 0)
     told = manifest(output)
-    assert set(told) == {*names(20), "bad"}
+    assert set(told) == {*names(16), "bad"}
     assert told["bad"]["status"] == "failed"
 
-
-def test_a_scheduler_that_is_lost(tmp_path, scheduler):
-    """It is told, what is finished is kept, and the same command goes on elsewhere."""
-    address, (brain, *_) = scheduler
-    cases, output = write_small_cases(tmp_path, 10), tmp_path / "out"
+    output = tmp_path / "second"
     batch = start_batch(cases, output, "--scheduler", address)
     wait_for(lambda: len(finished_markers(output)) >= 2)
     brain.kill()

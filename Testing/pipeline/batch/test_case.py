@@ -59,6 +59,13 @@ class TestResults:
         assert record.identity.inputs["moving"].path == str(folder / "moving3.nii.gz")
         assert set(record.seconds) > {"reading", "network", "writing", "total"}
 
+    def test_refinement_is_an_option_of_a_case(self, folder):
+        plain, refined = worked_on(folder), worked_on(folder, refine_seconds="1")
+        assert refined.identity.options["refine_seconds"] == "1"
+        assert refined.attempts != plain.attempts
+        assert "refinement" in refined.seconds
+        assert "refinement" not in plain.seconds
+
     def test_a_finished_case_is_not_done_again(self, folder):
         first = worked_on(folder)
         stamp = (folder / "out/cases/x/transform.h5").stat().st_mtime_ns

@@ -104,6 +104,12 @@ COLUMNS: dict[str, Column] = {
             choices=("card", "none"),
             default="card",
         ),
+        Column(
+            "refine_seconds",
+            "for how many seconds the network's field is refined on this very pair, or on each frame",
+            smallest=0,
+            default="0",
+        ),
     )
 }
 

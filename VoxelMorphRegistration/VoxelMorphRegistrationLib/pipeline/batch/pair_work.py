@@ -52,4 +52,6 @@ def registration_options(
         name: case.options[name] for name in ("engine", "pre_align", "resolution", "intensity") if name in case.options
     }
     model = case.options.get("model", DEFAULT_MODEL)
+    if "refine_seconds" in case.options:
+        chosen["refine_seconds"] = float(case.options["refine_seconds"])
     return RegistrationOptions(model=model, inverse=inverse, threads=threads, **chosen)
