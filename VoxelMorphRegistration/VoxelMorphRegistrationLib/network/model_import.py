@@ -18,6 +18,8 @@ from VoxelMorphRegistrationLib.progress import Progress
 
 _TOLERANCE = 1e-4  # of the field's largest vector; engines differ by some 2e-6 in the order of their sums
 
+_LARGE = 2_000_000  # parameters; VoxelMorph's networks have 0.3 million, SynthMorph's 21
+
 
 @dataclass(frozen=True)
 class ImportedModel:
@@ -74,7 +76,8 @@ def _compared(name: str, original: Original, converted: Path) -> str:
     if not available_engines():
         return "No engine is installed, so the converted file was not compared with the original."
     multiple = original.model.shape_multiple
-    shape = (multiple, 2 * multiple, multiple) if multiple > 16 else (2 * multiple, 3 * multiple, 2 * multiple)
+    large = multiple > 16 or original.model.parameters > _LARGE
+    shape = (multiple, 2 * multiple, multiple) if large else (2 * multiple, 3 * multiple, 2 * multiple)
     moving, fixed = np.random.default_rng(0).random((2, *shape), np.float32)
     engine = load_engine("auto", converted)
     found = engine.predict(moving, fixed).vectors
