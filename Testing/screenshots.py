@@ -27,11 +27,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "Resources" / "Screenshots")
     parser.add_argument("--resolution", default="Full", help="as the panel says: Full, Half or Quarter")
+    parser.add_argument("--only-fields", action="store_true", help="only the pictures of foreign fields")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["VOXELMORPH_REGISTRATION_CACHE"] = cache
-        _Pictures(options.output, options.resolution, Path(cache)).take()
+        pictures = _Pictures(options.output, options.resolution, Path(cache))
+        if not options.only_fields:
+            pictures.take()
+        pictures.take_foreign_fields()
+        pictures.close()
 
 
 class _Pictures:
@@ -93,6 +98,53 @@ class _Pictures:
         self._moving.SetAndObserveTransformNodeID(transform.GetID())
         picture.render(self._output / "demo.png", self._fixed, self._moving, moved, transform, self._mask)
         self._smaller("demo", 1200)
+
+    def take_foreign_fields(self) -> None:
+        """The field of a registration, as VoxelMorph would store it: imported, and assigned into a transform."""
+        import numpy as np
+        from host import user
+        from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
+        from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform
+
+        panel, ui = self._widget.panel, self._widget.panel.ui
+        user.choose(ui.fixedVolumeSelector, self._fixed)
+        user.choose(ui.movingVolumeSelector, self._moving)
+        self._open("masks", "settings")
+        user.choose(ui.movingMaskSelector, self._mask)
+        transform = ui.outputTransformSelector.addNode()
+        transform.SetName("Result of Elastix")
+        user.choose(ui.outputVolumeSelector, None)
+        user.choose_text(ui.resolutionComboBox, self._resolution)
+        user.click(ui.applyButton)
+        user.wait_until(lambda: not panel.control.busy, 300)
+        self._open("inputs", "outputs", "settings", "advanced", "log", "masks", "models", "setup", opened=False)
+        field, _ = read_grid_transform(transform)
+        self._moving.SetAndObserveTransformNodeID(None)
+        tensor = Convention(layout="first").store(field, field.grid)[None]
+        importing, wrong = panel.fields._ui, panel.transforms._ui
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "voxelmorph-output.npy"
+            np.save(path, tensor)
+            importing.importCollapsibleButton.collapsed = False
+            importing.importPathLineEdit.currentPath = str(path)
+            user.click(importing.importExamineButton)
+            user.wait_until(lambda: not panel.control.busy, 120)
+            self._grab("panel-import-field")
+            importing.importCollapsibleButton.collapsed = True
+        import slicer
+
+        array = slicer.util.arrayFromGridTransform(transform)
+        array[:] = tensor.reshape(array.shape)
+        slicer.util.arrayFromGridTransformModified(transform)
+        wrong.diagnoseCollapsibleButton.collapsed = False
+        user.choose(wrong.diagnoseTransformSelector, transform)
+        user.click(wrong.diagnoseButton)
+        user.wait_until(lambda: not panel.control.busy, 120)
+        self._grab("panel-wrong-transform")
+        wrong.diagnoseCollapsibleButton.collapsed = True
+
+    def close(self) -> None:
+        """End what was started, and list the pictures."""
         self._widget.cleanup()
         for png in sorted(self._output.glob("*.png")):
             print(f"{png.name:24s}{png.stat().st_size / 1000:8.0f} kB")

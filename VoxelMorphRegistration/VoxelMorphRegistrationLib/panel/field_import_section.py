@@ -13,14 +13,12 @@ from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.views import show_result
-from VoxelMorphRegistrationLib.panel.wording import candidate_title, fit_of_candidate, plain_verdict
+from VoxelMorphRegistrationLib.panel.wording import SHOWN, candidate_title, fit_of_candidate, plain_verdict
 from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
 from VoxelMorphRegistrationLib.slicer_bridge.background import reading_worker
 from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
-
-_SHOWN = 3
 
 
 class FieldImportSection:
@@ -35,7 +33,7 @@ class FieldImportSection:
         ui.importPathLineEdit.connect("currentPathChanged(QString)", self._on_changed)
         ui.importKeyLineEdit.connect("textChanged(QString)", self._on_changed)
         ui.importExamineButton.connect("clicked(bool)", self._on_examine)
-        for number in range(_SHOWN):
+        for number in range(SHOWN):
             self._row(number).button.connect("clicked(bool)", self._importer(number))
         ui.importOthersCheckBox.connect("toggled(bool)", self._on_others)
         ui.importProgressBar.hide()
@@ -64,7 +62,7 @@ class FieldImportSection:
             button.text = _("Find out what it means")
             button.enabled = not missing
             button.toolTip = missing or _("Read the file and find out what the numbers in it mean.")
-        for number in range(_SHOWN):
+        for number in range(SHOWN):
             row = self._row(number)
             row.button.enabled = not self._control.busy
             row.button.toolTip = (
@@ -124,7 +122,7 @@ class FieldImportSection:
         try:
             masks = parameters.fixedMask, parameters.movingMask
             job = field_import.field_diagnosis_job(
-                self._path(), fixed, moving, key=key, fill=True, pictures=_SHOWN, masks=masks
+                self._path(), fixed, moving, key=key, fill=True, pictures=SHOWN, masks=masks
             )
         except RegistrationError as error:
             self._say(str(error))
@@ -190,7 +188,7 @@ class FieldImportSection:
 
     def _show_candidates(self) -> None:
         diagnosis = self._examined[1] if self._examined is not None else None
-        candidates = diagnosis.candidates[:_SHOWN] if diagnosis is not None else ()
+        candidates = diagnosis.candidates[:SHOWN] if diagnosis is not None else ()
         pictures = diagnosis.pictures if diagnosis is not None else ()
         before = diagnosis.before if diagnosis is not None else None
         clear = diagnosis is not None and diagnosis.accepted
@@ -198,7 +196,7 @@ class FieldImportSection:
         self._ui.importOthersCheckBox.visible = clear and len(candidates) > 1
         self._ui.importBeforeLabel.visible = before is not None
         show_picture(self._ui.importBeforePicture, before)
-        for number in range(_SHOWN):
+        for number in range(SHOWN):
             row = self._row(number)
             row.frame.visible = number < len(candidates) and (number == 0 or all_of_them)
             if number < len(candidates) and diagnosis is not None:

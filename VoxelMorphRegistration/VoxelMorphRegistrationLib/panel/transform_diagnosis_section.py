@@ -13,11 +13,15 @@ from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.wording import fit_of_candidate, in_words, points, why
+from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
 from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
 from VoxelMorphRegistrationLib.slicer_bridge.background import reading_worker
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import TransformContent
+
+_CLEAR_GAIN = 0.02
+"""Similarity by which an unproved repair must help to be offered."""
 
 
 class TransformDiagnosisSection:
@@ -94,7 +98,7 @@ class TransformDiagnosisSection:
         diagnosis = self._examined[1]
         if field_import.is_right(diagnosis):
             return str(_("There is nothing to repair."))
-        if not diagnosis.accepted:
+        if not _can_be_repaired(diagnosis):
             return str(_("It is not clear what the transform's numbers mean, so it cannot be repaired."))
         return ""
 
@@ -145,7 +149,7 @@ class TransformDiagnosisSection:
 
         def convert(progress: Progress) -> tuple[field_import.Prepared, MeantField]:
             meant = reading_worker().run_blocking(
-                field_import.field_job(job, diagnosis, None, field_import.repairs_for(diagnosis)),
+                field_import.field_job(job, diagnosis, 1, field_import.repairs_for(diagnosis)),
                 progress=progress.part(0.0, 0.8),
             )
             progress(_("Preparing the transform"), 0.8)
@@ -182,7 +186,7 @@ class TransformDiagnosisSection:
     def _show_pictures(self) -> None:
         diagnosis = self._examined[1] if self._examined is not None else None
         before = diagnosis.before if diagnosis is not None else None
-        wrong = diagnosis is not None and diagnosis.accepted and not field_import.is_right(diagnosis)
+        wrong = diagnosis is not None and _can_be_repaired(diagnosis) and not field_import.is_right(diagnosis)
         after = diagnosis.pictures[0] if diagnosis is not None and wrong and diagnosis.pictures else None
         for name, picture in (("Before", before), ("After", after)):
             getattr(self._ui, f"diagnose{name}Label").visible = picture is not None
@@ -205,8 +209,32 @@ def _in_plain_words(diagnosis: FieldDiagnosis) -> str:
             fit_of_candidate(diagnosis, 0),
         ]
     else:
-        lines, after = [_("It is not clear what the numbers in this transform mean.")], why(diagnosis)
+        lines, after = [_("It is not clear what the numbers in this transform mean.")], why(diagnosis, numbered=False)
+        if _may_be_right(diagnosis):
+            after.append(_("It may be right as it is."))
+        elif _can_be_repaired(diagnosis):
+            after += [
+                _("Most likely: {text}.").format(text=in_words(diagnosis.best.convention)),
+                fit_of_candidate(diagnosis, 0),
+                _("Compare the pictures; a repair can be undone."),
+            ]
     return "\n".join([*lines, *points(diagnosis), *after])
+
+
+def _can_be_repaired(diagnosis: FieldDiagnosis) -> bool:
+    """Whether the likeliest meaning is accepted, or makes the volumes clearly more alike for the user to judge."""
+    if diagnosis.accepted or not diagnosis.candidates:
+        return diagnosis.accepted
+    if _may_be_right(diagnosis):
+        return False
+    after, before = diagnosis.best.similarity, diagnosis.similarity_before
+    return after is not None and before is not None and after > before + _CLEAR_GAIN
+
+
+def _may_be_right(diagnosis: FieldDiagnosis) -> bool:
+    """Whether what the transform was used as is among what cannot be told apart."""
+    near = (c for c in diagnosis.candidates if c.behind is not None and c.behind < MARGIN)
+    return any(c.stated for c in near)
 
 
 def _is_above(transform: Any, node: Any) -> bool:

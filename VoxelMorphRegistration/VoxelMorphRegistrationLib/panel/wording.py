@@ -8,6 +8,9 @@ from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Evidence
 from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
 
+SHOWN = 3
+"""How many candidates the panel shows."""
+
 
 def plain_verdict(diagnosis: Evidence) -> str:
     """How a field has to be read, or what is unclear and what would settle it."""
@@ -18,10 +21,15 @@ def plain_verdict(diagnosis: Evidence) -> str:
     return "\n".join([*lines, *points(diagnosis)])
 
 
-def why(diagnosis: Evidence) -> list[str]:
-    """Why nothing was accepted."""
-    reasons = "; ".join(diagnosis.ambiguous[:2])
-    lines = [_("Not told apart: {reasons}.").format(reasons=reasons) if reasons else diagnosis.verdict]
+def why(diagnosis: Evidence, *, numbered: bool = True) -> list[str]:
+    """Why nothing was accepted; ``numbered`` where the candidates are listed."""
+    near = [str(n) for n, c in enumerate(diagnosis.candidates[:SHOWN], 1) if c.behind is not None and c.behind < MARGIN]
+    if len(near) > 1:
+        text = _("Numbers {numbers} fit about equally well.").format(numbers=", ".join(near))
+        lines = [text if numbered else _("Several readings fit about equally well.")]
+    else:
+        reasons = "; ".join(diagnosis.ambiguous[:2])
+        lines = [_("Not told apart: {reasons}.").format(reasons=reasons) if reasons else diagnosis.verdict]
     if diagnosis.settled_by:
         lines.append(_("What would settle it: {text}.").format(text=diagnosis.settled_by[0]))
     return lines
