@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import colorsys
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.errors import InputError, TransformError
 from VoxelMorphRegistrationLib.pipeline.sequence.labels import LabelCarrier
 from VoxelMorphRegistrationLib.slicer_bridge.sequence_carrying import (
     Carrier,
@@ -77,33 +79,18 @@ class SegmentationCarrier(Carrier):
 
     def prepared(self, frame_map: FrameMap, labels: Image | None = None) -> Any:
         """See `Carrier`."""
-        carried = [
-            labels or carrier.carried(frame_map.to_reference, frame_map.grid) if carrier is not None else None
-            for carrier in self._carriers
-        ]
+        if labels is not None and len(self._layers) == 1:
+            carried: list[Image | None] = [labels]
+        else:
+            to_reference, target = frame_map.to_reference, frame_map.target
+            carried = [None if each is None else each.carried(to_reference, target) for each in self._carriers]
+        grid = next(layer.grid for layer in carried if layer is not None)
         points_transform = frame_map.points_transform() if self._has_surfaces else None
-        return [_cropped(layer, frame_map.grid) for layer in carried], frame_map.grid, points_transform
+        return [_cropped(layer, grid) for layer in carried], grid, points_transform
 
     def data_node(self, prepared: Any) -> Any:
         """See `Carrier`."""
-        import slicer
-
-        layers, grid, points_transform = prepared
-        node = slicer.vtkMRMLSegmentationNode()
-        node.SetName(self.name)
-        segmentation = node.GetSegmentation()
-        segmentation.SetSourceRepresentationName(_LABELMAP)
-        for segment, segment_id, layer in zip(self._segments, self._ids, self._layer_of, strict=True):
-            moved = slicer.vtkSegment()
-            moved.DeepCopyMetadata(segment)
-            moved.SetLabelValue(segment.GetLabelValue())
-            moved.AddRepresentation(_LABELMAP, layers[layer])
-            surface = segment.GetRepresentation(_SURFACE)
-            if surface is not None and points_transform is not None:
-                moved.AddRepresentation(_SURFACE, _moved(surface, points_transform))
-            segmentation.AddSegment(moved, segment_id)
-        _set_geometry(segmentation, grid)
-        return node
+        return _node(self.name, zip(self._segments, self._ids, self._layer_of, strict=True), *prepared)
 
     @property
     def _has_surfaces(self) -> bool:
@@ -112,6 +99,75 @@ class SegmentationCarrier(Carrier):
     @cached_property
     def _carriers(self) -> list[LabelCarrier | None]:
         return [None if layer is None else LabelCarrier(layer) for layer in self._layers]
+
+
+class StoredLabels(Carrier):
+    """Labels that a registration has carried, whose reference is not in the scene: a segmentation for each frame."""
+
+    needs_fields = False
+
+    def __init__(
+        self, name: str, reference: Image, names: Mapping[int, str], colors: Mapping[str, Sequence[float]]
+    ) -> None:
+        """``reference`` are the labels on the reference; ``names`` what they are called, ``colors`` by name."""
+        import slicer
+
+        self.node, self.name, self._reference = None, name, reference
+        values = np.unique(reference.array)
+        self.label_names = {int(v): names.get(int(v)) or f"label {int(v)}" for v in values[values != 0]}
+        self.label_colors = dict(colors)
+        self._segments = []
+        for value, label in self.label_names.items():
+            segment = slicer.vtkSegment()
+            segment.SetName(label)
+            segment.SetLabelValue(value)
+            segment.SetColor(*colors.get(label, _color(value)))
+            self._segments.append((segment, f"label_{value}", 0))
+
+    def prepared(self, frame_map: FrameMap, labels: Image | None = None) -> Any:
+        """See `Carrier`."""
+        if labels is None:
+            raise TransformError("there are no labels of this frame.")
+        return [_cropped(labels, labels.grid)], labels.grid, None
+
+    def data_node(self, prepared: Any) -> Any:
+        """See `Carrier`."""
+        return _node(self.name, self._segments, *prepared)
+
+    def resting(self) -> Any:
+        """See `Carrier`."""
+        return self.data_node(([_cropped(self._reference, self._reference.grid)], self._reference.grid, None))
+
+
+def _node(
+    name: str, segments: Iterable[tuple[Any, str, int]], layers: Sequence[Any], grid: Grid, points_transform: Any
+) -> Any:
+    """A segmentation node of segments like these, with their IDs and the numbers of their layers; in no scene.
+
+    Their surfaces, if they have some, go through ``points_transform``.
+    """
+    import slicer
+
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName(name)
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(_LABELMAP)
+    for segment, segment_id, layer in segments:
+        moved = slicer.vtkSegment()
+        moved.DeepCopyMetadata(segment)
+        moved.SetLabelValue(segment.GetLabelValue())
+        moved.AddRepresentation(_LABELMAP, layers[layer])
+        surface = segment.GetRepresentation(_SURFACE)
+        if surface is not None and points_transform is not None:
+            moved.AddRepresentation(_SURFACE, _moved(surface, points_transform))
+        segmentation.AddSegment(moved, segment_id)
+    _set_geometry(segmentation, grid)
+    return node
+
+
+def _color(value: int) -> tuple[float, float, float]:
+    """Colors far from each other for labels that have none: steps of the golden ratio around the hue circle."""
+    return colorsys.hsv_to_rgb(value * 0.618034 % 1, 0.6, 0.9)
 
 
 def _layer(segmentation: Any, n: int, name: str) -> Image | None:

@@ -30,12 +30,12 @@ class FrameMap:
 
     ``total`` is the whole map, phi(x) - x, from the fixed to the moving volume (direction "carry": from the frame to
     the reference; "hold": from the reference to the frame); None where no field was kept. ``grid`` are the frame's
-    voxels.
+    voxels; None where they are unknown, and only what was carried already can be shown.
     """
 
     frame: int
     direction: Direction
-    grid: Grid
+    grid: Grid | None
     total: DisplacementField | None
 
     @cached_property
@@ -47,7 +47,14 @@ class FrameMap:
         total = self._kept()
         if self.direction == "carry":
             return total
-        return total.inverse(tolerance_mm=0.25 * float(self.grid.spacing.max()))
+        return total.inverse(tolerance_mm=0.25 * float(self.target.spacing.max()))
+
+    @property
+    def target(self) -> Grid:
+        """The frame's voxels. Raises InputError where they are unknown."""
+        if self.grid is None:
+            raise InputError("The frames are not in the scene; load them first.")
+        return self.grid
 
     @cached_property
     def transform(self) -> Any:
@@ -119,7 +126,7 @@ class LabelmapCarrier(Carrier):
 
     def prepared(self, frame_map: FrameMap, labels: Image | None = None) -> Any:
         """See `Carrier`."""
-        carried = labels or self._carrier.carried(frame_map.to_reference, frame_map.grid)
+        carried = labels or self._carrier.carried(frame_map.to_reference, frame_map.target)
         return vtk_image(showable(carried)), carried.grid
 
     def data_node(self, prepared: Any) -> Any:

@@ -22,7 +22,12 @@ from VoxelMorphRegistrationLib.pipeline.sequence.options import Direction
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import checked_grid_transform, set_grid_transform
 from VoxelMorphRegistrationLib.slicer_bridge.sequence_carrying import Carrier, FrameMap
 from VoxelMorphRegistrationLib.slicer_bridge.sequence_table import add_charts, add_table, motion_columns
-from VoxelMorphRegistrationLib.slicer_bridge.sequences import OutputSequence, SequenceOfVolumes, show_all
+from VoxelMorphRegistrationLib.slicer_bridge.sequences import (
+    AddedNodes,
+    FramesOfScene,
+    OutputSequence,
+    show_all,
+)
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid
 
 _AHEAD = 2  # frames that are prepared while the main thread has no time for them
@@ -40,6 +45,8 @@ class SequenceNodes:
     charts: tuple[Any, ...]
     """Chart nodes, each after the plot series in it."""
     warnings: tuple[str, ...]
+    added: AddedNodes
+    """All of them, to be removed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,30 +66,28 @@ class Wanted:
     transforms: bool
     carriers: tuple[Carrier, ...]
     direction: Direction
-    grids: Sequence[Grid | None]
-    """Each frame's voxels; None for a frame that cannot be used."""
+    grids: Sequence[Grid | None] | None
+    """Each frame's voxels, None for a frame that cannot be used; None: unknown, where only stored labels are shown."""
     labelled: Carrier | None = None
     """The one of the carriers whose labels the registration was given."""
 
 
 class SequenceWriter:
-    """Reads ``store`` and makes nodes in the browser of ``volumes``; made and called in the main thread."""
+    """Reads ``store`` and makes nodes in the browser of ``frames``; made and called in the main thread."""
 
-    def __init__(self, store: SequenceStore, volumes: SequenceOfVolumes, wanted: Wanted) -> None:
-        self._store, self._volumes, self._wanted = store, volumes, wanted
+    def __init__(self, store: SequenceStore, frames: FramesOfScene, wanted: Wanted) -> None:
+        self._store, self._frames, self._wanted = store, frames, wanted
         self._records = store.records()
         self._made = 0
         self._warnings: list[str] = []
-        name = volumes.name
+        name = frames.name
         self._transforms = (
-            OutputSequence(f"{name} motion", f"{name} motion transform", volumes.sequence, editable=False)
+            OutputSequence(f"{name} motion", f"{name} motion transform", frames.axis, editable=False)
             if wanted.transforms
             else None
         )
         self._carried = [
-            OutputSequence(
-                f"{c.name} over time", f"{c.name} moving", volumes.sequence, editable=True, display_like=c.node
-            )
+            OutputSequence(f"{c.name} over time", f"{c.name} moving", frames.axis, editable=True, display_like=c.node)
             for c in wanted.carriers
         ]
         self._queue: queue.Queue[_Prepared | RegistrationError] = queue.Queue(_AHEAD)
@@ -122,32 +127,25 @@ class SequenceWriter:
 
     def finish(self) -> SequenceNodes:
         """Put all into the scene. Raises a RegistrationError, the scene as it was."""
-        import slicer
-
-        self._volumes.require_in_scene()
+        self._frames.require_in_scene()
         outputs = [o for o in (self._transforms, *self._carried) if o is not None and not o.is_empty]
-        browser, added = self._volumes.shown_in()
-        try:
-            labelled = self._wanted.labelled
-            names = labelled.label_names if labelled is not None else {}
-            columns = motion_columns(self._records, self._index_values(), self._index_title(), names)
-            table = add_table(columns, f"{self._volumes.name} motion results")
-            added.append(table)
-            colors = labelled.label_colors if labelled is not None else {}
-            charts = add_charts(table, columns, self._volumes.name, colors)
-            added += charts
+        axis, labelled = self._frames.axis, self._wanted.labelled
+        names = labelled.label_names if labelled is not None else {}
+        colors = labelled.label_colors if labelled is not None else {}
+        columns = motion_columns(self._records, axis.values, axis.title, names)
+        with AddedNodes() as added:
+            browser = self._frames.shown_in()
+            table = add_table(columns, f"{self._frames.name} motion results")
+            charts = add_charts(table, columns, self._frames.name, colors)
             show_all(browser, outputs)
-        except BaseException:
-            for node in reversed(added):
-                slicer.mrmlScene.RemoveNode(node)
-            raise
         return SequenceNodes(
             browser,
             self._transforms if self._transforms in outputs else None,
-            tuple(o for o in self._carried if o in outputs),
+            tuple(output for output in self._carried if output in outputs),
             table,
             tuple(charts),
             tuple(self._warnings),
+            added,
         )
 
     # ---- in the thread ---------------------------------------------------------------------------------------------
@@ -180,17 +178,17 @@ class SequenceWriter:
         for record in self._records:
             if record.is_done and record.status != "reference":
                 return self._store.field(record.frame).grid
-        return next((grid.with_shape((2, 2, 2)) for grid in self._wanted.grids if grid is not None), None)
+        return next((grid.with_shape((2, 2, 2)) for grid in self._wanted.grids or () if grid is not None), None)
 
     def _prepared(self, record: FrameRecord, lattice: Grid | None) -> _Prepared:
-        grid = self._wanted.grids[record.frame]
-        if not record.is_done or grid is None:
+        if not record.is_done:
             return _Prepared(record, None, (None,) * len(self._wanted.carriers))
         if record.status == "reference":
             nothing = checked_grid_transform(DisplacementField.zero(lattice)) if lattice is not None else None
             return _Prepared(record, nothing, ())
-        frame_map = FrameMap(record.frame, self._wanted.direction, grid, self._field(record))
-        labels = self._labels(record)
+        grid = None if self._wanted.grids is None else self._wanted.grids[record.frame]
+        field, labels = self._field(record), self._labels(record)
+        frame_map = FrameMap(record.frame, self._wanted.direction, grid, field)
         carried, warnings = [], []
         for carrier in self._wanted.carriers:
             try:
@@ -220,7 +218,7 @@ class SequenceWriter:
             self._warnings.append(f"Frame {frame} failed: {prepared.record.error}")
         if self._transforms is not None and prepared.transform is not None:
             node = slicer.vtkMRMLTransformNode()
-            node.SetName(f"{self._volumes.name} motion {frame}")
+            node.SetName(f"{self._frames.name} motion {frame}")
             set_grid_transform(prepared.transform, node, "resampling")
             self._transforms.add(frame, node)
         is_reference = prepared.record.status == "reference"
@@ -229,15 +227,6 @@ class SequenceWriter:
                 output.add(frame, carrier.resting())
             elif prepared.carried[n] is not None:
                 output.add(frame, carrier.data_node(prepared.carried[n]))
-
-    def _index_values(self) -> list[str]:
-        sequence = self._volumes.sequence
-        return [sequence.GetNthIndexValue(n) for n in range(len(self._volumes))]
-
-    def _index_title(self) -> str:
-        sequence = self._volumes.sequence
-        unit = f" ({sequence.GetIndexUnit()})" if sequence.GetIndexUnit() else ""
-        return f"{sequence.GetIndexName() or 'index'}{unit}"
 
 
 def grid_of(frame: Any) -> Grid | None:

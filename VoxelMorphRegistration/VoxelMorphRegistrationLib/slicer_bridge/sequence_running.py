@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.segmentation_carrying import carrie
 from VoxelMorphRegistrationLib.slicer_bridge.sequence_carrying import Carrier
 from VoxelMorphRegistrationLib.slicer_bridge.sequence_results import SequenceNodes, SequenceWriter, Wanted, grid_of
 from VoxelMorphRegistrationLib.slicer_bridge.sequences import SequenceOfVolumes, reference_grid
+from VoxelMorphRegistrationLib.slicer_bridge.waiting import waited_for
 
 _WRITING = 0.85  # the part of a run after which nodes are made
 
@@ -203,27 +203,9 @@ def register_sequence_nodes(request: SequenceRequest, progress: Progress) -> Seq
     engine = request.options.registration.engine
     folders = ensure_installed(engine, progress=progress.part(0.0, 0.01))
     run = SequenceRun(request, folders)
-    say, events_of_application = progress.part(0.01, 0.99), events_without_input()
-    try:
-        while True:
-            for event in run.poll():
-                if isinstance(event, StageReached):
-                    say(event.stage, event.fraction)
-                elif isinstance(event, Finished):
-                    findings = run.finish()
-                    progress.report("Done", 1.0)  # no longer a chance to cancel
-                    return findings
-            if progress.is_cancelled():
-                raise CancelledError
-            if events_of_application is not None:
-                events_of_application()
-            time.sleep(0.002)
-    except CancelledError:
-        run.cancel()
-        return run.finish()  # which raises it, with what is left
-    except BaseException:
-        run.cancel()
-        raise
+    findings = waited_for(run, progress.part(0.01, 0.99), events_without_input())
+    progress.report("Done", 1.0)  # no longer a chance to cancel
+    return findings
 
 
 def suggested_reference(sequence: Any, progress: Progress | None = None) -> int:

@@ -9,13 +9,88 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_of_data_node, is_node, world_matrix
 from VoxelMorphRegistrationLib.spatial import Grid, Image
+
+
+@dataclass(frozen=True)
+class Axis:
+    """At which values of what the frames lie, as a vtkMRMLSequenceNode has it."""
+
+    values: tuple[str, ...]
+    name: str = "frame"
+    unit: str = ""
+    kind: int = 0
+    tolerance: float = 1e-3
+
+    @classmethod
+    def of(cls, sequence: Any) -> Axis:
+        """A sequence's."""
+        return cls(
+            tuple(sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes())),
+            sequence.GetIndexName(),
+            sequence.GetIndexUnit(),
+            sequence.GetIndexType(),
+            sequence.GetNumericIndexValueTolerance(),
+        )
+
+    @property
+    def title(self) -> str:
+        """With the unit, as for the axis of a chart."""
+        return f"{self.name or 'index'}{f' ({self.unit})' if self.unit else ''}"
+
+    def apply(self, sequence: Any) -> None:
+        """To a sequence that is still empty."""
+        sequence.SetIndexName(self.name)
+        sequence.SetIndexUnit(self.unit)
+        sequence.SetIndexType(self.kind)
+        sequence.SetNumericIndexValueTolerance(self.tolerance)
+
+
+class FramesOfScene(Protocol):
+    """The frames to which results belong, and the browser that is to play them."""
+
+    @property
+    def name(self) -> str:
+        """What results are called after."""
+
+    @property
+    def axis(self) -> Axis:
+        """Where the frames lie."""
+
+    def require_in_scene(self) -> None:
+        """Raises InputError where they were deleted."""
+
+    def shown_in(self) -> Any:
+        """The browser; it is added to the scene where there is none."""
+
+
+@dataclass(frozen=True)
+class FramesElsewhere:
+    """`FramesOfScene` that are not in the scene: results get a browser of their own, frames are numbered from 0."""
+
+    name: str
+    count: int
+
+    @property
+    def axis(self) -> Axis:
+        """See `FramesOfScene`."""
+        return Axis(tuple(map(str, range(self.count))))
+
+    def require_in_scene(self) -> None:
+        """See `FramesOfScene`."""
+
+    def shown_in(self) -> Any:
+        """See `FramesOfScene`."""
+        import slicer
+
+        return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{self.name} browser")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +125,11 @@ class SequenceOfVolumes:
         return str(self.sequence.GetName())
 
     @property
+    def axis(self) -> Axis:
+        """Where the frames lie."""
+        return Axis.of(self.sequence)
+
+    @property
     def proxy(self) -> Any:
         """The volume node that shows the selected frame; None where nothing does."""
         return None if self.browser is None else self.browser.GetProxyNode(self.sequence)
@@ -61,12 +141,20 @@ class SequenceOfVolumes:
         frames are taken as they lie below it. Raises InputError where it lies under another non-linear transform,
         through which frames would have to be resampled.
         """
+        to_world = self._to_world()
+        return [_frame(self.sequence.GetNthDataNode(n), n, to_world) for n in range(len(self))]
+
+    def frame(self, n: int) -> Image | str:
+        """One of `frames`."""
+        return _frame(self.sequence.GetNthDataNode(n), n, self._to_world())
+
+    def _to_world(self) -> npt.NDArray[np.float64]:
         to_world = np.eye(4) if self.proxy is None else world_matrix(self.proxy, frame=self._played_above())
         if to_world is None:
             raise InputError(
                 f"The volume '{self.proxy.GetName()}' lies under a non-linear transform; take it out of the transform."
             )
-        return [_frame(self.sequence.GetNthDataNode(n), n, to_world) for n in range(len(self))]
+        return to_world
 
     def _played_above(self) -> Any:
         parent = self.proxy.GetParentTransformNode()
@@ -79,22 +167,22 @@ class SequenceOfVolumes:
         if self.sequence.GetScene() is None:
             raise InputError("The sequence was deleted while it was registered; nothing was written.")
 
-    def shown_in(self) -> tuple[Any, list[Any]]:
-        """The browser, and what had to be added to the scene to have one."""
+    def shown_in(self) -> Any:
+        """The browser; it is added to the scene where there is none."""
         import slicer
 
         if self.browser is not None and self.browser.GetScene() is not None:
-            return self.browser, []
+            return self.browser
         browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{self.name} browser")
         browser.SetAndObserveMasterSequenceNodeID(self.sequence.GetID())
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        return browser, [browser, browser.GetProxyNode(self.sequence)]
+        return browser
 
 
 class OutputSequence:
-    """A new sequence with the frames of ``like``; in no scene before `show`."""
+    """A new sequence; in no scene before `show`."""
 
-    def __init__(self, name: str, proxy_name: str, like: Any, *, editable: bool, display_like: Any = None) -> None:
+    def __init__(self, name: str, proxy_name: str, axis: Axis, *, editable: bool, display_like: Any = None) -> None:
         """``editable``: what is changed in the shown node is kept in its frame. ``display_like`` is a node that is
         shown as the proxy is to be.
         """
@@ -103,9 +191,8 @@ class OutputSequence:
         self.node: Any = slicer.vtkMRMLSequenceNode()
         self.proxy: Any = None
         self.node.SetName(name)
-        for copied in ("IndexName", "IndexUnit", "IndexType", "NumericIndexValueTolerance"):
-            getattr(self.node, f"Set{copied}")(getattr(like, f"Get{copied}")())
-        self._index_values = [like.GetNthIndexValue(n) for n in range(like.GetNumberOfDataNodes())]
+        axis.apply(self.node)
+        self._index_values = axis.values
         self._proxy_name, self._editable, self._display_like = proxy_name, editable, display_like
 
     def add(self, frame: int, data_node: Any) -> None:
@@ -141,31 +228,52 @@ class OutputSequence:
         browser.SetSaveChanges(self.node, self._editable)
         browser.SetMissingItemMode(self.node, browser.MissingItemSetToDefault)
 
-    def remove(self, browser: Any) -> None:
-        """Out of the scene again."""
+
+class AddedNodes:
+    """What comes into the scene while the block runs; all of it goes again if the block fails, or at `remove`."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._nodes: list[Any] = []
+
+    def __enter__(self) -> AddedNodes:
+        self._before = {node.GetID() for node in _all_nodes()}
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._nodes = [node for node in _all_nodes() if node.GetID() not in self._before]
+        if error is not None:
+            self.remove()
+
+    def remove(self) -> None:
+        """Out of the scene again; a browser that was there before forgets the sequences."""
         import slicer
 
-        if self.node.GetScene() is not None and browser.IsSynchronizedSequenceNode(self.node):
-            browser.RemoveSynchronizedSequenceNode(self.node.GetID())  # which removes the proxy, too
-        for node in (self.proxy, self.node):
-            if node is not None and node.GetScene() is not None:
+        for sequence in [node for node in self._nodes if is_node(node, "vtkMRMLSequenceNode")]:
+            browser = browser_of(sequence)
+            if browser is not None:
+                browser.RemoveSynchronizedSequenceNode(sequence.GetID())
+        for node in reversed(self._nodes):
+            if node.GetScene() is not None:
                 slicer.mrmlScene.RemoveNode(node)
+        self._nodes = []
 
 
 def show_all(browser: Any, outputs: Sequence[OutputSequence]) -> None:
-    """All into the scene, the selected frame kept; or, if one fails, none. Call it in the main thread."""
+    """All into the scene, the selected frame kept. Call it in the main thread, within `AddedNodes`."""
     import slicer
 
     selected = browser.GetSelectedItemNumber()
-    try:
-        for output in outputs:
-            output.show(browser)
-        browser.SetSelectedItemNumber(max(selected, 0))
-        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    except BaseException:
-        for output in outputs:
-            output.remove(browser)
-        raise
+    for output in outputs:
+        output.show(browser)
+    browser.SetSelectedItemNumber(max(selected, 0))
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+
+
+def _all_nodes() -> list[Any]:
+    import slicer
+
+    return [slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes())]
 
 
 def browser_of(sequence: Any) -> Any:
