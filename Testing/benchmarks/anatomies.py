@@ -43,7 +43,7 @@ def cases(head: Path | None = None) -> dict[str, Callable[[], Case]]:
         "inverted": lambda: _brains("inverted", "the two brains, the moving one inverted", contrast=_inverted),
         "biased": lambda: _brains("biased", "the two brains, a bias field of 0.5 to 2 on one", contrast=_biased),
         "trunk": lambda: _trunk("trunk", "trunk CT, a known motion of 9 mm", 9.0, 110.0, 1),
-        "trunk-large": lambda: _trunk("trunk-large", "trunk CT, a known motion of 18 mm", 18.0, 200.0, 2),
+        "trunk-large": lambda: _trunk("trunk-large", "trunk CT, a known motion of 14 mm", 14.0, 160.0, 2),
         "trunk-inverted": lambda: _trunk("trunk-inverted", "the first, inverted", 9.0, 110.0, 1, _inverted),
         "ultrasound": lambda: _frames(2),
         "ultrasound-late": lambda: _frames(4),

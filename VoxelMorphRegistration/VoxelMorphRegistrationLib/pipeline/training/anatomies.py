@@ -180,11 +180,11 @@ def read_image(path: Path) -> FloatArray:
     import scipy.ndimage
 
     volume = read_volume(path)
+    if volume.array.min() == volume.array.max():
+        raise InputError(f"{path.name} holds one value only, so nothing can be learned from it.")
     image = _content(volume.array).astype(np.float32)
     fine = scipy.ndimage.zoom(image, volume.grid.spacing / _SPACING_MM, order=1)
     low, high = float(fine.min()), float(np.quantile(fine, 0.999))
-    if high <= low:
-        raise InputError(f"{path.name} holds one value only, so nothing can be learned from it.")
     return np.asarray(np.clip((fine - low) / (high - low), 0, 1), np.float32)
 
 

@@ -11,12 +11,11 @@ from VoxelMorphRegistrationLib.pipeline.training.anatomies import Anatomy, Label
 from VoxelMorphRegistrationLib.pipeline.training.pairs import TrainingPair, make_pair
 from VoxelMorphRegistrationLib.pipeline.training.random_fields import FloatArray, Shape
 
-_ANATOMIES = 40
 _STEPS_AN_ANATOMY = 12
 
 
 class SyntheticPairs:
-    """Pairs of random anatomies, of which some forty are kept at a time and one is renewed every dozen pairs.
+    """Pairs of random anatomies, of which ``anatomies`` are kept at a time and one is renewed every dozen pairs.
 
     Being numbered, they need no state to go on with: pair 5000 is the same whether or not 4999 was made before it.
     """
@@ -28,6 +27,7 @@ class SyntheticPairs:
         preparation: IntensityPreparation,
         label_maps: Sequence[Labels] = (),
         images: Sequence[FloatArray] = (),
+        anatomies: int = 40,
     ) -> None:
         """Without label maps and images, anatomies are random shapes only."""
         self._seed = seed
@@ -35,12 +35,13 @@ class SyntheticPairs:
         self._preparation = preparation
         self._label_maps = label_maps
         self._images = images
+        self._kept = anatomies
         self._anatomies: dict[int, Anatomy] = {}
 
     def __call__(self, number: int) -> TrainingPair:
         """The pair of this number."""
         first = number // _STEPS_AN_ANATOMY
-        wanted = range(first, first + _ANATOMIES)
+        wanted = range(first, first + self._kept)
         self._anatomies = {
             index: self._anatomies[index] if index in self._anatomies else self._anatomy(index) for index in wanted
         }
