@@ -100,16 +100,28 @@ class _Pictures:
         self._smaller("demo", 1200)
 
     def take_foreign_fields(self) -> None:
-        """The field of a registration, as VoxelMorph would store it: imported, and assigned into a transform."""
+        """The field of a registration, as VoxelMorph would store it: imported, and assigned into a transform.
+
+        The head is turned before, as one that lay otherwise in the scanner.
+        """
         import numpy as np
+        import slicer
+        import vtk
         from host import user
         from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
         from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform
 
         panel, ui = self._widget.panel, self._widget.panel.ui
+        turned = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Turned head")
+        turn = vtk.vtkTransform()
+        turn.RotateZ(12)
+        turn.RotateX(8)
+        turned.SetMatrixTransformToParent(turn.GetMatrix())
+        for node in (self._moving, self._mask):
+            node.SetAndObserveTransformNodeID(turned.GetID())
+        self._open("inputs", "outputs", "masks", "settings")
         user.choose(ui.fixedVolumeSelector, self._fixed)
         user.choose(ui.movingVolumeSelector, self._moving)
-        self._open("masks", "settings")
         user.choose(ui.movingMaskSelector, self._mask)
         transform = ui.outputTransformSelector.addNode()
         transform.SetName("Result of Elastix")
@@ -119,7 +131,7 @@ class _Pictures:
         user.wait_until(lambda: not panel.control.busy, 300)
         self._open("inputs", "outputs", "settings", "advanced", "log", "masks", "models", "setup", opened=False)
         field, _ = read_grid_transform(transform)
-        self._moving.SetAndObserveTransformNodeID(None)
+        turned.SetAndObserveTransformNodeID(None)
         tensor = Convention(layout="first").store(field, field.grid)[None]
         importing, wrong = panel.fields._ui, panel.transforms._ui
         with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +143,7 @@ class _Pictures:
             user.wait_until(lambda: not panel.control.busy, 120)
             self._grab("panel-import-field")
             importing.importCollapsibleButton.collapsed = True
-        import slicer
-
+        turned.SetAndObserveTransformNodeID(transform.GetID())
         array = slicer.util.arrayFromGridTransform(transform)
         array[:] = tensor.reshape(array.shape)
         slicer.util.arrayFromGridTransformModified(transform)

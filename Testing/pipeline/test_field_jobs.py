@@ -112,6 +112,26 @@ def test_vectors_that_are_no_numbers_are_filled_but_not_without_being_asked():
     np.testing.assert_allclose(shift_of(taken), (6, 0, 0), atol=1e-3)
 
 
+def test_masks_take_away_what_only_one_volume_shows():
+    """A moving head with a bright skull: masked, it is compared as if it had none. The mask lies on another grid."""
+    index = np.stack(np.meshgrid(*map(np.arange, MOVING.grid.shape), indexing="ij"), -1)
+    radius = np.linalg.norm((MOVING.grid.to_ras(index) - (6, 0, 0)) / [60, 72, 55], axis=-1)
+    skull = MOVING.with_array(np.where((radius > 1.05) & (radius < 1.2), 2000, MOVING.array))
+    coarse = MOVING.grid.with_shape((80, 90, 80))
+    at = np.clip(np.rint(MOVING.grid.to_ijk(coarse.to_ras(np.indices(coarse.shape).transpose(1, 2, 3, 0)))), 0, None)
+    mask = Image((radius < 1.02).astype(np.uint8)[tuple(at.astype(int).transpose(3, 0, 1, 2))], coarse, "brain")
+
+    def before(moving: Image, moving_mask: Image | None = None) -> float | None:
+        job = FieldDiagnosisJob(FIXED, moving, raw=RawField(TORCH, "flow"), given=GIVEN, moving_mask=moving_mask)
+        return job.run(Progress()).similarity_before
+
+    assert before(skull, mask) == pytest.approx(before(MOVING), abs=0.02)
+    assert before(skull) != pytest.approx(before(MOVING), abs=0.1)
+    empty = mask.with_array(np.zeros_like(mask.array))
+    with pytest.raises(InputError, match="The moving mask brain is empty inside the moving volume"):
+        before(skull, empty)
+
+
 def test_fields_of_unknown_dataclasses_are_refused(tmp_path):
     """What `exchange` puts together is by the types of the job's own fields, nested tuples and dicts included."""
     job = FieldDiagnosisJob(FIXED, raw=RawField(TORCH, "ü"), given=GIVEN, used_as=VOXEL)
