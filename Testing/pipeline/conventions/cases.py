@@ -57,7 +57,9 @@ def _registered(pair: str) -> tuple[Image, Image, Deformation]:
 
 @lru_cache
 def case(name: str) -> Case:
-    """'vxm', 'bert', with ' 2mm' (1 mm voxels otherwise), ' thick', ' oblique', ' cube' or ' small' behind."""
+    """'vxm', 'bert', with ' 2mm' (1 mm voxels otherwise), ' thick', ' oblique', ' coarse' (oblique too), ' cube' or
+    ' small' behind.
+    """
     pair, _, kind = name.partition(" ")
     fixed, moving, deformation = _registered(pair)
     grids = {
@@ -66,6 +68,7 @@ def case(name: str) -> Case:
         "small": _spaced(fixed.grid, (2, 2, 2)),
         "thick": _spaced(fixed.grid.reoriented("LPS"), (1.5, 1.5, 4)),
         "cube": fixed.grid.with_shape((88, 88, 88)),
+        "coarse": _turned(_spaced(fixed.grid.reoriented("RAS"), (3.2, 4.8, 4))),
         "oblique": _turned(_spaced(fixed.grid.reoriented("RAS"), (1.6, 2.4, 2))),
     }
     grid = grids[kind]

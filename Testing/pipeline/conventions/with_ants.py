@@ -1,24 +1,31 @@
-"""Run by the peers' Python (antspyx): ``register FIXED MOVING PREFIX`` or ``apply FIXED MOVING TRANSFORM OUT``."""
+"""Run by a Python that has antspyx: ``FIXED MOVING FOLDER FILE ...``.
+
+Registrations leave warped.nii, the warp with its affine, both joined into a field in every format, and ANTs' own
+composite in the folder. The files are applied: FILE.ants.nii.
+"""
 
 import sys
 
 import ants
 
-command, fixed, moving, *rest = sys.argv[1:]
+fixed, moving, folder, *files = sys.argv[1:]
 fixed_image, moving_image = ants.image_read(fixed), ants.image_read(moving)
-if command == "register":
-    result = ants.registration(
-        fixed_image,
-        moving_image,
-        type_of_transform="SyN",
-        outprefix=rest[0],
-        aff_metric="meansquares",
-        syn_metric="meansquares",
-        reg_iterations=(30, 10, 0),
-        random_seed=1,
-    )
-    ants.image_write(result["warpedmovout"], rest[0] + "warped.nii")
-    ants.apply_transforms(fixed_image, moving_image, result["fwdtransforms"], compose=rest[0] + "composite")
-else:
-    moved = ants.apply_transforms(fixed_image, moving_image, [rest[0]], interpolator="linear")
-    ants.image_write(moved, rest[1])
+settings = {
+    "type_of_transform": "SyN",
+    "aff_metric": "meansquares",
+    "syn_metric": "meansquares",
+    "reg_iterations": (30, 10, 0),
+    "random_seed": 1,
+}
+result = ants.registration(fixed_image, moving_image, outprefix=f"{folder}/ants_", **settings)
+ants.image_write(result["warpedmovout"], f"{folder}/warped.nii")
+joined = ants.apply_transforms(fixed_image, moving_image, result["fwdtransforms"], compose=f"{folder}/ants_joined")
+field = ants.image_read(joined)
+for suffix in (".nii.gz", ".nrrd", ".mha"):
+    ants.image_write(field, f"{folder}/field{suffix}")
+ants.registration(
+    fixed_image, moving_image, outprefix=f"{folder}/ants_whole", write_composite_transform=True, **settings
+)
+for file in files:
+    moved = ants.apply_transforms(fixed_image, moving_image, [file], interpolator="linear")
+    ants.image_write(moved, f"{file}.ants.nii")
