@@ -122,7 +122,7 @@ def test_the_logarithm_of_an_exponential_is_the_velocity():
     grid = Grid((24, 26, 28), np.eye(4))
     velocity = wavy(grid, 1.5, 0).vectors
     found = logarithm(integrate(velocity, 7))
-    assert np.abs(velocity).max() > 4
+    assert np.abs(velocity).max() > 3
     assert np.quantile(np.abs(integrate(found, 7) - integrate(velocity, 7)), 0.999) < 0.1
     assert np.sqrt(np.mean((found - velocity) ** 2)) < 0.03
 
@@ -139,7 +139,7 @@ def test_between_two_maps_lies_the_half_way_and_the_ends_are_the_ends():
     points = grid.to_ras(np.random.default_rng(0).uniform(6, 18, (200, 3)))
     for part in (0.0, 0.3, 1.0):
         found = between(at(0.0), at(1.0), part).map_points(points)
-        assert np.quantile(np.linalg.norm(found - at(part).map_points(points), axis=-1), 0.98) < 0.15
+        assert np.quantile(np.linalg.norm(found - at(part).map_points(points), axis=-1), 0.98) < 0.25
 
 
 def test_composition_with_affine_parts_is_one_map_after_the_other():

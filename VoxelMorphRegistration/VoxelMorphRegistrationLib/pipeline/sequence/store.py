@@ -6,7 +6,7 @@ disk: a frame is done when its record is there and the files it names have their
 
     sequence.json             options, reference, model, network grid
     frames/frame_0004.json    the record of a frame
-    fields/field_0004.nrrd    its field (.nii where kept as int16): the whole map, fixed to moving, for resampling
+    fields/field_0004.nrrd    its field: the whole map, fixed to moving, for resampling; .npz where kept as int16
     labels/labels_0004.nrrd   the reference's labels on it ("carry")
     moved/moved_0004.nrrd     the moving volume on the fixed one's grid, where asked for
     frames.csv, motion.csv    the records as tables, and labels.seq.nrrd, all labels as a sequence for Slicer
@@ -26,9 +26,9 @@ import numpy as np
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError, OutputError
 from VoxelMorphRegistrationLib.files.output import atomic_output
-from VoxelMorphRegistrationLib.files.transforms import read_field
+from VoxelMorphRegistrationLib.files.transforms import FIELD_WRITERS, read_field
 from VoxelMorphRegistrationLib.network.file_lock import locked
-from VoxelMorphRegistrationLib.pipeline.sequence.compact import write_rounded
+from VoxelMorphRegistrationLib.pipeline.sequence.compact import read_rounded, write_rounded
 from VoxelMorphRegistrationLib.pipeline.sequence.options import Keep
 from VoxelMorphRegistrationLib.pipeline.sequence.records import FrameRecord
 from VoxelMorphRegistrationLib.progress import Progress
@@ -106,7 +106,7 @@ class SequenceStore:
     def path(self, kind: str, frame: int) -> Path:
         """Where a frame's file of a kind ("field", "labels", "moved", "frame") lies, or would lie."""
         if kind == "field":
-            rounded = self.folder / "fields" / f"field_{frame:04d}.nii"
+            rounded = self.folder / "fields" / f"field_{frame:04d}.npz"
             return rounded if rounded.exists() else rounded.with_suffix(".nrrd")
         folder, ending = {"labels": ("labels", "nrrd"), "moved": ("moved", "nrrd"), "frame": ("frames", "json")}[kind]
         return self.folder / folder / f"{kind}_{frame:04d}.{ending}"
@@ -133,19 +133,18 @@ class SequenceStore:
         """The path, and the largest difference in mm between the field and what is stored."""
         path = self.folder / "fields" / f"field_{frame:04d}.nrrd"
         if keep != "int16":
-            from VoxelMorphRegistrationLib.files.transforms import FIELD_WRITERS
-
             with self.writing(path) as temporary:
                 FIELD_WRITERS[".nrrd"](field, temporary, "resampling")
             return path, 0.0
-        path = path.with_suffix(".nii")
+        path = path.with_suffix(".npz")
         with self.writing(path) as temporary:
             error = write_rounded(field, temporary)
         return path, error
 
     def field(self, frame: int) -> DisplacementField:
         """The whole map of a frame, phi(x) - x, fixed to moving. Raises FileError where it was not kept."""
-        return read_field(self.path("field", frame))
+        path = self.path("field", frame)
+        return read_rounded(path) if path.suffix == ".npz" else read_field(path)
 
     def deformation(self, frame: int) -> Deformation:
         """The map of a frame with its affine part apart. Raises FileError where it was not kept."""
