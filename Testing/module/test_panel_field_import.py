@@ -14,7 +14,11 @@ from host import user
 from module.support import children, has_field, scene_content, shown
 from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
-from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import read_grid_transform, write_grid_transform
+from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
+    map_points,
+    read_grid_transform,
+    write_grid_transform,
+)
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import volume_node_from_image
 from VoxelMorphRegistrationLib.spatial import DisplacementField
 
@@ -254,3 +258,35 @@ def test_what_cannot_be_imported_is_said_in_one_sentence(fields, host, tmp_path,
     assert sentence in fields.importing.importStatusLabel.text
     assert scene_content(host.slicer.mrmlScene) == before
     assert fields.importing.importExamineButton.enabled
+
+
+def test_a_linear_part_is_split_off_where_the_user_wants_it(fields, host, pair, tmp_path):
+    """The same pair with the moving head turned by 10 degrees and shifted: the field holds that, too."""
+    import vtk
+    from VoxelMorphRegistrationLib.spatial import Deformation
+
+    turn = vtk.vtkTransform()
+    turn.RotateZ(10)
+    turn.Translate(8, 0, 5)
+    head = host.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turned")
+    head.SetMatrixTransformToParent(turn.GetMatrix())
+    fields.moving.SetAndObserveTransformNodeID(head.GetID())
+    turned = host.slicer.util.arrayFromVTKMatrix(turn.GetMatrix())
+    total = Deformation(turned, pair.forward).resampling_field(pair.fixed.grid)
+    np.save(tmp_path / "total.npy", total.vectors)
+    examine(fields, tmp_path / "total.npy")
+    ui = fields.importing
+    assert "holds a linear alignment of its own" in ui.importStatusLabel.text
+    assert not ui.importUnfoldCheckBox.isVisible()
+    user.click(ui.importSplitCheckBox)
+    user.click(ui.importCandidate1Button)
+    fields.panel.wait()
+    assert "The linear part was split off." in ui.importStatusLabel.text
+    (node,) = transforms_of(host)
+    linear = host.slicer.util.getNode("total linear part")
+    assert linear.GetParentTransformNode() is node
+    assert head.GetParentTransformNode() is linear
+    assert fields.moving.GetParentTransformNode() is head
+    points = pair.fixed.grid.to_ras(np.random.default_rng(0).integers(8, np.array(pair.fixed.grid.shape) - 8, (200, 3)))
+    through = map_points(linear, map_points(node, points))
+    np.testing.assert_allclose(through, total.map_points(points), atol=0.2)
