@@ -13,6 +13,8 @@ from module.support import MODULE, SMALL_MODEL, add_small_model, children
 from slicer_bridge.support import add_transform
 from VoxelMorphRegistrationLib.network.packages import ENGINE_PACKAGES
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
+from VoxelMorphRegistrationLib.pipeline.sequence import DIRECTIONS as SEQUENCE_DIRECTIONS
+from VoxelMorphRegistrationLib.pipeline.sequence import KEEPS, MODES
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import DIRECTIONS
 from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS
 
@@ -29,6 +31,7 @@ def test_every_control_has_a_tooltip(panel):
 
     for section in ("masks", "advanced", "log", "models", "setup"):
         getattr(panel.ui, f"{section}CollapsibleButton").collapsed = False
+    panel.panel.sequences._ui.sequenceCollapsibleButton.collapsed = False
     named = [child for child in panel.widget.parent.findChildren(qt.QWidget) if child.objectName]
     named = [child for child in named if not child.objectName.startswith("qt_")]
     assert len(named) > 50
@@ -52,13 +55,17 @@ def test_every_parameter_has_a_control_except_the_model(panel):
     """The model list is filled by hand, because it can show models that are not there any more."""
     bound = {
         widget.get("name"): widget.findtext("property[@name='SlicerParameterName']/string")
-        for widget in ElementTree.parse(UI).getroot().iter("widget")
+        for ui in UI.parent.glob("*.ui")
+        for widget in ElementTree.parse(ui).getroot().iter("widget")
     }
     bound = {name: parameter for name, parameter in bound.items() if parameter}
     parameters = type(panel.parameters)
     annotated = set(parameters.__annotations__)
     assert sorted(bound.values()) == sorted(annotated - {"model"})
-    assert all(hasattr(panel.ui, name) for name in bound)
+    import qt
+
+    shown = {child.objectName for child in panel.widget.parent.findChildren(qt.QWidget)}
+    assert set(bound) <= shown
 
 
 def test_the_choices_are_those_of_the_library(panel):
@@ -75,7 +82,10 @@ def test_the_choices_are_those_of_the_library(panel):
     choices = [choice for kind in vars(parameters).values() if isinstance(kind, type)
                and issubclass(kind, parameters._Choice) for choice in kind]  # fmt: skip
     assert set(labels) == set(choices)
-    assert len(choices) == 4 + 3 + 3 + 2 + 2 + 2
+    assert len(choices) == 4 + 3 + 3 + 2 + 2 + 2 + len(MODES) + len(KEEPS) + len(SEQUENCE_DIRECTIONS)
+    assert values(parameters.SequenceMode) == sorted(MODES)
+    assert values(parameters.SequenceStorage) == sorted(KEEPS)
+    assert values(parameters.SequenceDirection) == sorted(SEQUENCE_DIRECTIONS)
 
 
 def test_node_selectors_offer_what_fits(panel):

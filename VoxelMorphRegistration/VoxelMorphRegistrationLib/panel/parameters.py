@@ -16,6 +16,14 @@ from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 GridTransform = Union[slicer.vtkMRMLGridTransformNode, slicer.vtkMRMLTransformNode, None]  # noqa: UP007
 LinearTransform = Union[slicer.vtkMRMLLinearTransformNode, slicer.vtkMRMLTransformNode, None]  # noqa: UP007
 Mask = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
+VolumeSequence = Union[slicer.vtkMRMLSequenceBrowserNode, slicer.vtkMRMLSequenceNode, None]  # noqa: UP007
+Carried = Union[  # noqa: UP007
+    slicer.vtkMRMLSegmentationNode,
+    slicer.vtkMRMLLabelMapVolumeNode,
+    slicer.vtkMRMLModelNode,
+    slicer.vtkMRMLMarkupsNode,
+    None,
+]
 
 
 class _Choice(Enum):
@@ -72,6 +80,30 @@ class StoredDirection(_Choice):
     MODELING = "modeling"
 
 
+class SequenceDirection(_Choice):
+    """`SequenceOptions.direction`."""
+
+    CARRY = "carry"
+    HOLD = "hold"
+
+
+class SequenceMode(_Choice):
+    """`SequenceOptions.mode`, and for key frames their choice."""
+
+    REFERENCE = "reference"
+    WARM = "warm"
+    CHAIN = "chain"
+    KEY_FRAMES = "keyframes"
+
+
+class SequenceStorage(_Choice):
+    """`SequenceOptions.keep`."""
+
+    FLOAT = "float32"
+    ROUNDED = "int16"
+    CARRIED = "results"
+
+
 def _labels() -> dict[Enum, str]:
     """Made when asked for: the language may not be known yet when this file is read."""
     return {
@@ -91,12 +123,21 @@ def _labels() -> dict[Enum, str]:
         OutputGrid.NETWORK: _("Coarser voxels of the network"),
         StoredDirection.RESAMPLING: _("Resampling (exact for images)"),
         StoredDirection.MODELING: _("Modeling (exact for points and models)"),
+        SequenceDirection.CARRY: _("Carry the reference's segmentation to every frame"),
+        SequenceDirection.HOLD: _("Hold every frame still on the reference"),
+        SequenceMode.REFERENCE: _("Every frame with the reference"),
+        SequenceMode.WARM: _("The same, starting from the neighbor's result"),
+        SequenceMode.CHAIN: _("Frame to frame, as a chain"),
+        SequenceMode.KEY_FRAMES: _("Key frames, those between interpolated"),
+        SequenceStorage.FLOAT: _("Transforms as they are"),
+        SequenceStorage.ROUNDED: _("Transforms, rounded to half the size on disk"),
+        SequenceStorage.CARRIED: _("Only what is carried, no transforms"),
     }
 
 
 @parameterNodeWrapper
 class RegistrationParameters:
-    """The choices of the panel, named as in `VoxelMorphRegistrationLogic.process`."""
+    """The choices of the panel, named as in `VoxelMorphRegistrationLogic.process` and `registerSequence`."""
 
     fixedVolume: slicer.vtkMRMLScalarVolumeNode
     movingVolume: slicer.vtkMRMLScalarVolumeNode
@@ -115,3 +156,12 @@ class RegistrationParameters:
     direction: StoredDirection = StoredDirection.RESAMPLING
     outputAffineTransform: LinearTransform
     keepFiles: bool = False
+    sequence: VolumeSequence
+    sequenceReference: int = 0
+    sequenceDirection: SequenceDirection = SequenceDirection.CARRY
+    sequenceMode: SequenceMode = SequenceMode.REFERENCE
+    sequenceKeyFrames: int = 4
+    sequenceCarried: Carried
+    sequenceSurface: bool = False
+    sequencePreAlign: bool = False
+    sequenceStorage: SequenceStorage = SequenceStorage.FLOAT

@@ -11,16 +11,15 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
-from VoxelMorphRegistrationLib.network.installation import Installation
+from VoxelMorphRegistrationLib.panel.engine_first import with_engine
 from VoxelMorphRegistrationLib.panel.field_import_section import FieldImportSection
 from VoxelMorphRegistrationLib.panel.fit_check import FitCheck
 from VoxelMorphRegistrationLib.panel.models_section import ModelsSection
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
+from VoxelMorphRegistrationLib.panel.sequence_section import SequenceSection
 from VoxelMorphRegistrationLib.panel.setup_section import SetupSection
 from VoxelMorphRegistrationLib.panel.transform_diagnosis_section import TransformDiagnosisSection
-from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker
-from VoxelMorphRegistrationLib.slicer_bridge.installation import chosen_installation
 from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
 
 
@@ -47,6 +46,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             self._on_model_chosen,
         )
         self.setup = SetupSection(ui, self.control)
+        self.sequences = SequenceSection(self._added("SequenceSection"), self.control, self.models, logic)
         self.fields = FieldImportSection(self._added("FieldImportSection"), self.control, lambda: self._parameters)
         self.transforms = TransformDiagnosisSection(
             self._added("TransformDiagnosisSection"), self.control, lambda: self._parameters
@@ -63,6 +63,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             self._parameters.disconnectGui(self._gui_tag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
         self._parameters = parameters
+        self.sequences.set_parameters(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
@@ -96,6 +97,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             button.toolTip = missing or _("Register the moving volume to the fixed volume (Ctrl+Enter).")
         self.models.update()
         self.setup.update()
+        self.sequences.update()
         self.fields.update()
         self.transforms.update()
 
@@ -160,28 +162,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         if not self.models.is_available and not slicer.util.confirmOkCancelDisplay(self.models.download_question()):
             self.control.say(_("The model was not downloaded, so nothing was registered."))
             return
-        engine = self._parameters.engine.value
-
-        def look(_progress: Progress) -> tuple[Installation, list[Any] | None]:
-            installation = chosen_installation(engine)
-            return installation, installation.paths() if installation.status().is_usable else None
-
-        self.control.do(look, _("Looking for the engine"), lambda found: self._register_or_install(*found))
-
-    def _register_or_install(self, installation: Installation, folders: list[Any] | None) -> None:
-        title = installation.packages.title
-        if folders is not None:
-            self._register(folders)
-        elif slicer.util.confirmOkCancelDisplay(installation.question()):
-            close_shared_worker()
-
-            def install(progress: Progress) -> list[Any]:
-                installation.install(lambda _question: True, progress)
-                return installation.paths()
-
-            self.control.do(install, _("Installing {title}").format(title=title), self._register)
-        else:
-            self.control.say(_("{title} was not installed, so nothing was registered.").format(title=title))
+        with_engine(self.control, self._parameters.engine.value, self._register)
 
     def _register(self, engine_folders: list[Any]) -> None:
         chosen = self._parameters

@@ -15,7 +15,10 @@ from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError
 from VoxelMorphRegistrationLib.panel.background_task import BackgroundTask
 from VoxelMorphRegistrationLib.panel.views import show_result
 from VoxelMorphRegistrationLib.pipeline.background import Finished, LogLine, StageReached
+from VoxelMorphRegistrationLib.pipeline.registration import RegistrationResult
+from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
 from VoxelMorphRegistrationLib.slicer_bridge.running import RegistrationRun
+from VoxelMorphRegistrationLib.slicer_bridge.waiting import Run
 
 _POLL_MILLISECONDS = 20
 
@@ -30,7 +33,8 @@ class RunControl:
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self._ui, self._changed = ui, changed
         self._place = ui  # whose progressBar and statusLabel show what runs
-        self._run: RegistrationRun | None = None
+        self._run: Run[Any] | None = None
+        self._then: Callable[[Any], None] = lambda _finished: None
         self._task: BackgroundTask | None = None
         self._cancelling = False
         self._timer = qt.QTimer()
@@ -55,6 +59,14 @@ class RunControl:
 
     def register(self, start: Callable[[], RegistrationRun]) -> None:
         """Start a registration. What ``start`` raises is shown."""
+        self.run(start, _("Reading the volumes"), lambda finished: self._show_registration(*finished))
+
+    def run(self, start: Callable[[], Run[Any]], stage: str, then: Callable[[Any], None], place: Any = None) -> None:
+        """Start what needs the main thread again and again; ``then`` gets what its `finish` returned.
+
+        What ``start`` raises is shown. ``place`` as in `do`.
+        """
+        self._place = place or self._ui
         # A segmentation as a mask, or a volume under a non-linear transform, takes a while to read.
         slicer.app.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
@@ -64,8 +76,8 @@ class RunControl:
             return
         finally:
             slicer.app.restoreOverrideCursor()
-        self._place = self._ui
-        self._begin(_("Reading the volumes"))
+        self._then = then
+        self._begin(stage)
         self._timer.start()
         self._changed()
 
@@ -113,10 +125,11 @@ class RunControl:
             self._run = self._task = None
             self._end(CancelledError())
 
-    def say(self, text: str) -> None:
-        """Show this in the status line, which takes no room while there is nothing to say."""
-        self._place.statusLabel.text = text
-        self._place.statusLabel.setVisible(bool(text))
+    def say(self, text: str, place: Any = None) -> None:
+        """Show this in the status line, which takes no room while there is nothing to say. ``place`` as in `do`."""
+        label = (place or self._place).statusLabel
+        label.text = text
+        label.setVisible(bool(text))
 
     def log(self, text: str) -> None:
         """A line for the log, with the time."""
@@ -136,11 +149,14 @@ class RunControl:
         run, self._run = self._run, None
         assert run is not None
         try:
-            nodes, result = run.finish()
+            finished = run.finish()
         except RegistrationError as error:
             self._end(error)
             return
         self._end(None)
+        self._then(finished)
+
+    def _show_registration(self, nodes: RegistrationNodes, result: RegistrationResult) -> None:
         warnings = [text for text in (*result.warnings, show_result(nodes)) if text]
         for text in (
             *(_("Warning: {text}").format(text=warning) for warning in warnings),
