@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": LOST_WORKERS_ALLOWED,
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.work-stealing": False,
+    "distributed.deploy.lost-worker-timeout": "60s",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -152,26 +153,32 @@ def _local(size: LocalSize) -> Iterator[Any]:
                 "or try fewer with --workers."
             ) from error
         with cluster, distributed.Client(cluster, set_as_default=False) as client:
-            cluster.loop.add_callback(_keep_workers, cluster)
+            cluster.loop.add_callback(_keep_workers, cluster, size.workers)
             yield client
 
 
-async def _keep_workers(cluster: Any) -> None:
-    """Start those workers again that were lost while they started.
+async def _keep_workers(cluster: Any, number: int) -> None:
+    """See to it that there are so many workers, as long as the cluster runs.
 
-    Dask's nanny does so for a worker that had started, and no more than that (``Nanny._on_worker_exit``): one that is
-    killed while it starts would be missed until the end.
+    Dask's nanny starts a worker again that is lost, but not one that is lost while it starts
+    (``Nanny._on_worker_exit``); and the cluster gives up a nanny whose worker is away for long
+    (``SpecCluster._update_worker_status``) until it is told again how many there should be.
     """
     import asyncio
 
+    from distributed import Status
+
     gone: set[Any] = set()
-    while cluster.status.name == "running":
+    while cluster.status == Status.running:
         await asyncio.sleep(_CHECK_SECONDS)
         now = {nanny for nanny in cluster.workers.values() if not nanny.is_alive()}
         for nanny in gone & now:  # for some time: the nanny itself is not about to start it
-            with suppress(OSError, TimeoutError):
-                await nanny.restart()
+            if nanny.status in (Status.closed, Status.failed):
+                cluster.workers.pop(nanny.name, None)
+            elif nanny.status != Status.closing:
+                await nanny.restart()  # returns what went wrong, if anything
         gone = now
+        cluster.scale(number)
 
 
 @contextmanager
