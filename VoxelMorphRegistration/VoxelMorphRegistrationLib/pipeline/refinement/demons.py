@@ -33,7 +33,10 @@ class Demons:
 
         ``moved`` is the moving image seen through it; nothing pulls where not both images are ``known``.
         """
-        return blurred(after_small(field, self._force(moved, known)), self._smoothing)
+        force = self._force(moved, known)
+        if self._contrast.step_smoothing:
+            force = blurred(force, self._contrast.step_smoothing)
+        return blurred(after_small(field, force), self._smoothing)
 
     def _force(self, moved: Floats, known: Mask) -> Floats:
         compared = self._contrast.compare(moved)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.pipeline.refinement.contrast import Contrast, contrast_of
-from VoxelMorphRegistrationLib.pipeline.refinement.demons import Demons
+from VoxelMorphRegistrationLib.pipeline.refinement.contrast import Contrast, DifferentContrast, contrast_of
+from VoxelMorphRegistrationLib.pipeline.refinement.demons import Demons, Mask
 from VoxelMorphRegistrationLib.pipeline.refinement.fields import folds, in_space, in_voxels, then, warped
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.pair import MARGIN, Pair, pair_on_lattice
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred, spread
 from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
+from VoxelMorphRegistrationLib.pipeline.refinement.transfer import without_background
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 
@@ -97,7 +98,7 @@ def refine(
     run = _Run(pair, in_voxels(deformation.displacement.resampled(pair.grid)), start + seconds, clock, say, start)
     field, stopped = run.refined()
     report = RefinementReport(
-        run.similarity_before, run.best, run.steps, run.coarse_steps, clock() - start, run.contrast_name, stopped,
+        run.similarity_before, run.best, run.steps, run.coarse_steps, clock() - start, run.contrast, stopped,
         run.from_network,
     )  # fmt: skip
     if field is None:
@@ -114,67 +115,94 @@ class _Run:
     def __init__(self, pair: Pair, field: Floats, end: float, clock: Clock, say: Progress, start: float) -> None:
         self._pair, self._clock, self._say, self._start, self._end = pair, clock, say, start, end
         self._known = ~np.isnan(pair.fixed)
-        self._fixed = np.nan_to_num(pair.fixed)
-        self._alike = LocalCorrelation(self._fixed, pair.inside)
+        self._fixed, self._moving, self._inside = np.nan_to_num(pair.fixed), pair.moving, pair.inside
         self._moved, self._moved_known = self._look(field)
+        if (seen := pair.inside & self._moved_known).any():
+            self._inside = seen
+        self._contrast, self._matched = contrast_of(self._fixed, np.nan_to_num(pair.moving), self._moved, self._inside)
+        if self._contrast is DifferentContrast:
+            self._moving = without_background(pair.moving)
+            self._fixed = self._matched = np.nan_to_num(without_background(pair.fixed))
+            self._moved, self._moved_known = self._look(field)
+        self._alike = LocalCorrelation(self._fixed, self._inside)
         self.similarity_before = self.best = self._alike(self._moved)
         self.steps = self.coarse_steps = 0
         self.from_network = True
-        self._given = self._field = field
+        self._field = field
+
+    @property
+    def contrast(self) -> str:
+        """In words, for the report."""
+        return self._contrast.name
 
     def refined(self) -> tuple[Floats | None, str]:
         """The field and why it ended; None where nothing was gained."""
         self._better_of_network_and_nothing()
-        moving = np.nan_to_num(self._pair.moving)
-        contrast, fixed = contrast_of(self._fixed, moving, self._moved, self._pair.inside)
-        self.contrast_name = contrast.name
         base, base_best = self._field, self.best
-        for every in _COARSER:
-            if min(self._fixed.shape) >= every * _SMALLEST:
-                self._at_coarser_level(fixed, contrast, every)
-        stopped = self._at_full_level(contrast(fixed))
-        if self.best <= base_best:
+        self._from_coarser_levels(self._matched, self._contrast)
+        stopped = self._at_full_level(self._contrast(self._matched))
+        if self.best <= base_best + self._contrast.least_gain:
+            self.best = base_best
+            self.steps = self.coarse_steps = 0
             return (None if self.from_network else base), stopped
         return self._unfolded(base, self._field), stopped
 
     def _better_of_network_and_nothing(self) -> None:
         """A network may take a pair apart that it was not made for."""
         nothing = np.zeros_like(self._field)
-        moved, known = np.nan_to_num(self._pair.moving), ~np.isnan(self._pair.moving)
+        moved, known = np.nan_to_num(self._moving), ~np.isnan(self._moving)
         alike = self._alike(moved)
         if alike > self.best:
             self.from_network, self._field, self.best = False, nothing, alike
             self._moved, self._moved_known = moved, known
 
-    def _at_coarser_level(self, fixed: Floats, contrast: type[Contrast], every: int) -> None:
-        """A step field is found on coarser voxels and put before the field, whose detail it leaves as it is."""
-        sigma = every / 2
-        coarse_fixed = blurred(fixed, sigma, every)
-        coarse_moving = blurred(self._moved, sigma, every)
-        thin = (slice(None, None, every),) * 3
-        known = (self._known & self._moved_known)[thin]
-        alike = LocalCorrelation(coarse_fixed, self._pair.inside[thin])
-        demons = Demons(contrast(coarse_fixed), _COARSE_SMOOTHING)
-        steps = np.zeros((3, *coarse_fixed.shape), np.float32)
-        best, best_steps, first, count, since = -1.0, steps, 0.0, 0, 0
-        while count < _COARSE_STEPS and since < _PATIENCE and self._time_left(0.0):
-            moved = warped(coarse_moving, steps, 0.0)
-            similarity = alike(moved)
-            first = similarity if count == 0 else first
-            since = 0 if similarity > best + _GAIN else since + 1
-            if similarity > best:
-                best, best_steps = similarity, steps
-            self._report(f"at {every} voxels", self.best)
-            steps = demons.step(steps, moved, known)
-            count += 1
-        if best <= first + _GAIN:
+    def _from_coarser_levels(self, fixed: Floats, contrast: type[Contrast]) -> None:
+        """What coarser voxels find is put before the field, whose detail stays, if that makes the pair more alike."""
+        coarse = self._at_coarser_levels(fixed, contrast)
+        if coarse.gain <= _GAIN or not self._time_left(0.0):
             return
-        field = then(spread(best_steps * np.float32(every), self._shape, every), self._field)
+        field = then(spread(coarse.field * np.float32(coarse.every), self._shape, coarse.every), self._field)
         moved, seen = self._look(field)
         similarity = self._alike(moved)
         if similarity > self.best:
             self._field, self._moved, self._moved_known, self.best = field, moved, seen, similarity
-            self.coarse_steps += count
+            self.coarse_steps = coarse.steps
+
+    def _at_coarser_levels(self, fixed: Floats, contrast: type[Contrast]) -> _CoarseField:
+        """A field on coarser voxels, found from the pair as the given field leaves it."""
+        found, steps = _CoarseField(np.zeros((3, 1, 1, 1), np.float32), 1, 0.0, 0), 0
+        for every in _COARSER:
+            if min(self._shape) < every * _SMALLEST:
+                continue
+            thin = (slice(None, None, every),) * 3
+            level = _CoarseLevel(
+                blurred(fixed, every / 2, every), blurred(self._moved, every / 2, every), self._inside[thin],
+                (self._known & self._moved_known)[thin], contrast,
+            )  # fmt: skip
+            finer = found.every // every
+            start = spread(found.field * np.float32(finer), level.shape, finer) if steps else None
+            found = self._stepped(level, start, every)
+            steps += found.steps
+        return dataclasses.replace(found, steps=steps)
+
+    def _stepped(self, level: _CoarseLevel, start: Floats | None, every: int) -> _CoarseField:
+        """The level's best field; ``start`` is what the level before it found."""
+        found = np.zeros((3, *level.shape), np.float32)
+        none = best = level.similarity(found)
+        if start is not None:
+            best = level.similarity(start)
+            found = start if best > none else found
+            best = best if best > none else level.similarity(found)
+        field, since, count = found, 0, 0
+        while count < _COARSE_STEPS and since < _PATIENCE and self._time_left(0.0):
+            field = level.step(field)
+            similarity = level.similarity(field)
+            count += 1
+            since = 0 if similarity > best + _GAIN else since + 1
+            if similarity > best:
+                found, best = field, similarity
+            self._report(f"at {every} voxels", self.best)
+        return _CoarseField(found, every, best - none, count)
 
     def _at_full_level(self, contrast: Contrast) -> str:
         demons = Demons(contrast, _SMOOTHING)
@@ -197,11 +225,11 @@ class _Run:
 
     def _unfolded(self, base: Floats, field: Floats) -> Floats | None:
         """The field, fading at the lattice's border, with as much of the gain as there is room for without folds."""
-        allowed = folds(base, self._pair.inside)
-        gain = (field - base) * _fade(self._shape)
+        gain, inside = field - base, self._pair.inside
+        gain *= _fade(self._shape)
         for part in _DAMPINGS:
             damped = base + np.float32(part) * gain
-            if folds(damped, self._pair.inside) <= allowed:
+            if not (folded := folds(damped, inside)) or folded <= folds(base, inside):
                 if part < 1:
                     self.best = self._alike(self._look(damped)[0])
                 return damped if self.best > self.similarity_before else None
@@ -213,9 +241,9 @@ class _Run:
         d, h, w = self._fixed.shape
         return d, h, w
 
-    def _look(self, field: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _look(self, field: Floats) -> tuple[Floats, Mask]:
         """The moving image through the field, and where that shows something of it."""
-        moved = warped(self._pair.moving, field)
+        moved = warped(self._moving, field)
         unknown = np.isnan(moved)
         moved[unknown] = 0
         return moved, ~unknown
@@ -226,6 +254,37 @@ class _Run:
     def _report(self, where: str, similarity: float) -> None:
         elapsed, budget = self._clock() - self._start, self._end - self._start
         self._say(" ".join(f"Refining {where}: similarity {similarity:.3f}".split()), elapsed / max(budget, 1e-9))
+
+
+@dataclass(frozen=True, eq=False)
+class _CoarseField:
+    """(3, D, H, W) in voxels of a level that has every ``every``-th, what it gains there, and the steps it took."""
+
+    field: Floats
+    every: int
+    gain: float
+    steps: int
+
+
+class _CoarseLevel:
+    """The pair on every n-th voxel, seen through the field that was given."""
+
+    def __init__(self, fixed: Floats, moving: Floats, inside: Mask, known: Mask, contrast: type[Contrast]) -> None:
+        self._moving, self._known = moving, known
+        self._alike = LocalCorrelation(fixed, inside)
+        self._demons = Demons(contrast(fixed), _COARSE_SMOOTHING)
+        self._moved = moving
+        d, h, w = fixed.shape
+        self.shape = (d, h, w)
+
+    def similarity(self, field: Floats) -> float:
+        """Through a field, (3, D, H, W) in the level's voxels, from which `step` goes on."""
+        self._moved = warped(self._moving, field, 0.0)
+        return self._alike(self._moved)
+
+    def step(self, field: Floats) -> Floats:
+        """The field of which `similarity` was asked last, a step further."""
+        return self._demons.step(field, self._moved, self._known)
 
 
 def _fade(shape: tuple[int, int, int]) -> Floats:

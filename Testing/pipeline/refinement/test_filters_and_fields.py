@@ -1,0 +1,108 @@
+"""The parts of the refinement, against plain formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pipeline.refinement.known_warp import smooth_field
+from spatial.geometry import affine, rotation
+from VoxelMorphRegistrationLib.errors import TransformError
+from VoxelMorphRegistrationLib.pipeline.refinement import fields
+from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
+from VoxelMorphRegistrationLib.pipeline.refinement.separable import blurred, spread
+from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
+from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid
+
+SHAPE = (20, 24, 18)
+GRID = Grid(SHAPE, affine(rotation((1, 2, 3), 30) @ np.diag([2.0, 3.0, 2.5]), (5, -7, 9)))
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_blurring_is_a_gaussian_and_knows_the_edges():
+    array = noise(*SHAPE)
+    impulse = np.zeros((25, 27, 29), np.float32)
+    impulse[12, 13, 14] = 1
+    squares = sum(np.square(np.arange(n) - n // 2).reshape([-1 if a == b else 1 for b in range(3)]) for a, n in
+                  enumerate(impulse.shape))  # fmt: skip
+    gaussian = np.exp(-0.5 * squares / 1.5**2) / (2 * np.pi * 1.5**2) ** 1.5
+    np.testing.assert_allclose(blurred(impulse, 1.5), gaussian, atol=1e-5)
+    np.testing.assert_allclose(blurred(np.ones(SHAPE, np.float32), 2.0), 1, rtol=1e-5)
+    np.testing.assert_allclose(blurred(array, 1.5, 3), blurred(array, 1.5)[::3, ::3, ::3], atol=1e-6)
+    np.testing.assert_allclose(blurred(np.stack([array, 2 * array]), 1.5)[1], 2 * blurred(array, 1.5), atol=1e-5)
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_spreading_puts_every_coarse_voxel_where_it_was(every):
+    ramp = np.add.outer(np.add.outer(np.arange(20.0), 2 * np.arange(24.0)), -np.arange(18.0)).astype(np.float32)
+    full = spread(np.ascontiguousarray(ramp[::every, ::every, ::every]), SHAPE, every)
+    known = tuple(slice(0, (size - 1) // every * every + 1) for size in SHAPE)
+    np.testing.assert_allclose(full[known], ramp[known], atol=1e-4)
+
+
+def test_fields_in_voxels_and_back_on_an_oblique_grid():
+    field = DisplacementField(noise(*SHAPE, 3), GRID)
+    voxels = fields.in_voxels(field)
+    np.testing.assert_allclose(GRID.axes @ voxels[:, 3, 4, 5], field.vectors[3, 4, 5], rtol=1e-5)
+    np.testing.assert_allclose(fields.in_space(voxels, GRID).vectors, field.vectors, atol=1e-5)
+
+
+def test_composition_and_warping_are_those_of_the_library():
+    first, second = smooth_field(GRID, 3.0), smooth_field(GRID, 3.0, seed=2)
+    composed = fields.in_space(fields.then(fields.in_voxels(first), fields.in_voxels(second)), GRID)
+    inner = (slice(4, -4),) * 3
+    np.testing.assert_allclose(composed.vectors[inner], first.then(second).vectors[inner], atol=1e-3)
+    index = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")).astype(np.float32)
+    moved = fields.warped(index[1], fields.in_voxels(first))
+    seen = ~np.isnan(moved)
+    assert 0.8 < seen.mean() <= 1
+    np.testing.assert_allclose(moved[seen], (index[1] + fields.in_voxels(first)[1])[seen], atol=1e-3)
+
+
+def test_a_small_step_is_composed_to_first_order():
+    """Exactly where the field is linear, whatever the step."""
+    index = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")).astype(np.float32)
+    matrix = np.array([[0.1, 0.05, 0], [-0.1, 0.02, 0.1], [0, 0.1, -0.05]], np.float32)
+    field = np.einsum("ab,bijk->aijk", matrix, index)
+    step = 0.05 * fields.in_voxels(smooth_field(GRID, 4.0, seed=2))
+    expected = step + np.einsum("ab,bijk->aijk", matrix, index + step)
+    inner = (slice(None), *(slice(1, -1),) * 3)
+    np.testing.assert_allclose(fields.after_small(field, step)[inner], expected[inner], atol=1e-5)
+
+
+def test_folds_are_counted_inside():
+    field = np.zeros((3, *SHAPE), np.float32)
+    inside = np.ones(SHAPE, bool)
+    assert fields.folds(field, inside) == 0
+    field[1] = -2.0 * np.arange(SHAPE[1], dtype=np.float32)[:, None]  # y -> -y
+    assert fields.folds(field, inside) == inside.size
+    inside[:10] = False
+    assert fields.folds(field, inside) == inside.sum()
+
+
+def test_an_inverse_from_a_rough_one():
+    field = smooth_field(GRID, 2.0)
+    rough = DisplacementField(-0.5 * field.vectors, GRID)
+    back = inverted(field, rough)
+    assert np.quantile(back.then(field).magnitude(), 0.999) < 0.06  # 0.02 voxels
+    assert np.quantile(rough.then(field).magnitude(), 0.999) > 0.5
+    folded = DisplacementField(20 * field.vectors, GRID)
+    with pytest.raises(TransformError, match="cannot be inverted"):
+        inverted(folded, DisplacementField.zero(GRID))
+
+
+def test_the_similarity_knows_no_contrast():
+    image = blurred(noise(40, 40, 40), 2.0)
+    image = (image - image.min()) / (image.max() - image.min())
+    alike = LocalCorrelation(image, np.ones(image.shape, bool))
+    bias = np.linspace(0.7, 1.3, 40, dtype=np.float32)[:, None, None]
+    other = blurred(np.random.default_rng(5).normal(size=image.shape).astype(np.float32), 2.0)
+    other = (other - other.min()) / (other.max() - other.min())
+    same = alike(image)
+    assert same > 0.8
+    assert alike(1 - image) == pytest.approx(same, rel=0.05)
+    assert alike(image * bias) > 0.8 * same
+    assert alike(other) < 0.3 * same
+    assert alike(np.zeros_like(image)) == pytest.approx(0, abs=1e-6)
