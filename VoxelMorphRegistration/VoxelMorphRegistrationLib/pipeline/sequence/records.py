@@ -62,20 +62,25 @@ class FrameRecord:
     @classmethod
     def from_json(cls, text: str) -> FrameRecord:
         """Raises ValueError, KeyError or TypeError for what is no record."""
-        values: dict[str, Any] = json.loads(text)
-        for name in ("similarity_before", "similarity_after", "folded_percent", "mean_displacement_mm"):
-            values[name] = float("nan") if values[name] is None else values[name]
-        values["max_displacement_mm"] = float(
-            "nan" if values["max_displacement_mm"] is None else values["max_displacement_mm"]
-        )
+        values: dict[str, Any] = json.loads(text, object_hook=_with_nan)
         values["structures"] = tuple(
-            StructureMotion(**{**each, "centroid_ras": tuple(each["centroid_ras"])}) for each in values["structures"]
+            StructureMotion(**{**each, "centroid_ras": tuple(map(_number, each["centroid_ras"]))})
+            for each in values["structures"]
         )
         values["files"] = tuple((str(path), int(size)) for path, size in values["files"])
         values["built_on"] = tuple(values["built_on"])
         values["affine"] = tuple(tuple(row) for row in values["affine"])
         values["warnings"] = tuple(values["warnings"])
         return cls(**values)
+
+
+def _with_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that were null are NaN; no other member of a record is null."""
+    return {key: _number(value) for key, value in values.items()}
+
+
+def _number(value: Any) -> Any:
+    return float("nan") if value is None else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,0 +1,186 @@
+"""Frames per second, bytes per frame and memory of a sequence's registration, beside elastix: for Docs/sequences.md.
+
+``python Testing/benchmarks/sequence_throughput.py --elastix .venv-bench/bin/python --write``: a T1 brain of
+../shared/data (160x192x224 voxels of 1 mm) under smooth known warps, as files of one frame each, registered at half and
+at full resolution, with and without labels to carry; each run in a process of its own, whose largest memory is taken,
+and the half-resolution one with 10 and with 100 frames. Frames per second count from the first frame to the last,
+engine warm, files read and written.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: E402, this is a script: it sets sys.path first
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
+
+import numpy as np
+import SimpleITK as sitk
+from shared_data import SHARED_DATA
+from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
+
+from benchmarks.elastix_frames import PRESETS
+from benchmarks.machine import Machine
+
+PAGE = ROOT / "Docs" / "sequences.md"
+BEGIN, END = "<!-- sequence_throughput.py: begin -->", "<!-- sequence_throughput.py: end -->"
+_DIFFERENT = 10
+"""Frames that are made; longer sequences repeat them under other names."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one process said of itself."""
+
+    frames_per_second: float
+    bytes_per_frame: float
+    peak_mb: float
+    seconds: float
+    plan: str
+
+
+def make_frames(folder: Path, count: int) -> None:
+    """Frame n is the brain under a smooth warp of a strength of its own; uncompressed, as scanners' exports are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    brain = sitk.ReadImage(str(SHARED_DATA / "vxm_pair" / "subject_1_t1.nii.gz"))
+    coarse = np.random.default_rng(0).normal(0, 1, (9, 8, 7, 3))
+    lattice = sitk.GetImageFromArray(coarse, isVector=True)
+    lattice.SetSpacing(
+        [(n - 1) * s / (m - 1) for n, s, m in zip(brain.GetSize(), brain.GetSpacing(), (7, 8, 9), strict=True)]
+    )
+    lattice.SetOrigin(brain.GetOrigin())
+    lattice.SetDirection(brain.GetDirection())
+    for n in range(count):
+        path = folder / f"frame{n:04d}.nii"
+        if path.exists():
+            continue
+        if n >= _DIFFERENT:
+            path.symlink_to(folder / f"frame{n % _DIFFERENT:04d}.nii")
+            continue
+        strength = 4.0 * np.sin(2 * np.pi * n / _DIFFERENT)
+        warp = sitk.GetImageFromArray(coarse * strength, isVector=True)
+        warp.CopyInformation(lattice)
+        sitk.WriteImage(sitk.Resample(brain, brain, sitk.DisplacementFieldTransform(warp)), str(path))
+
+
+def ours(arguments: argparse.Namespace, count: int, resolution: str, *options: str) -> Run:
+    """In a process of its own, by the command line, so that nothing of this one is counted."""
+    frames = arguments.work / f"frames-{count}"
+    make_frames(frames, count)
+    out = arguments.work / f"out-{count}-{resolution}-{len(options)}-{time.time_ns()}"
+    command = [sys.executable, __file__, "--one", "sequence", str(frames), "--reference", "0", "--json"]
+    command += ["--output", str(out), "--resolution", resolution, "--model", arguments.model, *options]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    report, told = json.loads(said[: said.rindex('\n{"peak')]), json.loads(said[said.rindex('\n{"peak') :])
+    records = [frame for frame in report["frames"] if frame["status"] == "registered"]
+    return Run(
+        frames_per_second=len(records) / sum(frame["seconds"] for frame in records),
+        bytes_per_frame=mean(sum(size for _, size in frame["files"]) for frame in records),
+        peak_mb=told["peak_mb"],
+        seconds=report["seconds"],
+        plan=report["plan"],
+    )
+
+
+def one(argv: list[str]) -> None:
+    """What the process of a run does: the command, then its largest memory."""
+    import resource
+
+    from VoxelMorphRegistrationLib.commands.main import main as command
+
+    code = command(argv)
+    print("\n" + json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    sys.exit(code)
+
+
+def elastix(arguments: argparse.Namespace, preset: str) -> float:
+    """Seconds a frame, over a few."""
+    frames = arguments.work / "frames-10"
+    make_frames(frames, 10)
+    command = [
+        arguments.elastix,
+        "-m",
+        "benchmarks.elastix_frames",
+        "--preset",
+        preset,
+        "--output",
+        str(arguments.work),
+    ]
+    command += ["--moving", str(frames / "frame0000.nii")]
+    command += [f"{n}={frames / f'frame{n:04d}.nii'}" for n in range(1, 1 + arguments.elastix_frames)]
+    told = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "Testing")}, check=True, capture_output=True, text=True
+    ).stdout
+    return mean(json.loads(line)["seconds"] for line in told.splitlines() if line.startswith("{"))
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        one(sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=ROOT / "bench-output" / "throughput")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--frames", type=int, default=100, help="of the long run (default: 100)")
+    parser.add_argument("--elastix", metavar="PYTHON", help="the interpreter that has itk-elastix")
+    parser.add_argument("--elastix-frames", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the table into Docs/sequences.md")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    labels = ["--labels", str(SHARED_DATA / "vxm_pair" / "subject_1_aseg.nii.gz")]
+    runs = {
+        "half resolution": ours(arguments, 10, "half"),
+        "half resolution, fields as int16": ours(arguments, 10, "half", "--keep", "int16"),
+        "half resolution, 45 labels carried": ours(arguments, 10, "half", *labels),
+        "half resolution, labels only": ours(arguments, 10, "half", "--keep", "results", *labels),
+        "full resolution": ours(arguments, 10, "full"),
+    }
+    long = ours(arguments, arguments.frames, "half")
+    peers = {preset: elastix(arguments, preset) for preset in PRESETS} if arguments.elastix else {}
+    text = page(runs, long, arguments.frames, peers)
+    print(text)
+    if arguments.write:
+        old = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(old[: old.index(BEGIN)] + text + old[old.index(END) + len(END) :], encoding="utf-8")
+
+
+def page(runs: dict[str, Run], long: Run, count: int, peers: dict[str, float]) -> str:
+    """As Markdown."""
+    short = runs["half resolution"]
+    lines = [
+        BEGIN,
+        "",
+        "T1 brain, frames of 160x192x224 voxels of 1 mm, every frame to the reference. "
+        + str(Machine.this_one(os.cpu_count() or 1)),
+        "",
+        "| | frames a second | s a frame | MB a frame kept | peak memory MB |",
+        "|---|---|---|---|---|",
+    ]
+    for name, run in {**runs, f"half resolution, {count} frames": long}.items():
+        lines.append(
+            f"| {name} | {run.frames_per_second:.2f} | {1 / run.frames_per_second:.2f} | "
+            f"{run.bytes_per_frame / 1e6:.2f} | {run.peak_mb:.0f} |"
+        )
+    for preset, seconds in peers.items():
+        lines.append(f"| elastix, {preset} ({PRESETS[preset]}) | {1 / seconds:.3f} | {seconds:.1f} | | |")
+    growth = 100 * (long.peak_mb / short.peak_mb - 1)
+    lines += [
+        "",
+        f"From 10 to {count} frames the peak memory changes by {growth:+.1f} %. At half resolution: {short.plan}.",
+    ]
+    if peers:
+        times = ", ".join(f"{s * short.frames_per_second:.0f} times as fast as elastix's {p}" for p, s in peers.items())
+        lines += [f"Half resolution is {times}."]
+    return "\n".join([*lines, "", END])
+
+
+if __name__ == "__main__":
+    main()
