@@ -163,3 +163,125 @@ def test_what_is_not_understood_is_asked_and_the_scene_stays(scene):
     given = {"units": "voxel", "components": ("i", "j", "k")}
     node = field_running.import_displacement_field(array, fixed, given=given).node
     assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def displacement_grid(field: DisplacementField):
+    """vtkImageData of a field without its directions, its numbers in no array yet, and them."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(field.grid.shape)
+    image.SetSpacing(field.grid.spacing)
+    image.SetOrigin(field.grid.origin)
+    numbers = np.ascontiguousarray(field.vectors.transpose(2, 1, 0, 3).reshape(-1, 3))
+    return image, numpy_to_vtk(numbers, deep=True)
+
+
+def examined_and_repaired(pair: cases.Case, node) -> dict[str, str]:
+    """The findings; the repair must bring the true field back."""
+    import slicer
+
+    examined = field_running.diagnose_transform(node, *nodes(pair))
+    assert not examined.is_right
+    examined.repair()
+    assert node.GetTransformFromParentAs("vtkOrientedGridTransform", False, True) is not None
+    repaired = read_grid_transform(node)[0]
+    assert pair.error(repaired, pair.forward) < RIGHT
+    assert len(slicer.util.arrayFromGridTransform(node)) == pair.fixed.grid.shape[2]
+    return {finding.code: finding.message for finding in examined.diagnosis.findings}
+
+
+def test_displacements_set_as_vectors(scene):
+    """SetVectors in place of SetScalars: VTK sees no field and moves nothing (SlicerMorph, pull request 479)."""
+    import slicer
+
+    pair = cases.case("vxm coarse")
+    image, numbers = displacement_grid(pair.forward)
+    image.GetPointData().SetVectors(numbers)
+    transform = slicer.vtkOrientedGridTransform()
+    transform.SetDisplacementGridData(image)
+    directions = np.eye(4)
+    directions[:3, :3] = pair.fixed.grid.directions
+    transform.SetGridDirectionMatrix(slicer.util.vtkMatrixFromArray(directions))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "scripted")
+    node.SetAndObserveTransformFromParent(transform)
+    assert "SetVectors where VTK wants SetScalars" in examined_and_repaired(pair, node)["vectors for scalars"]
+
+
+@pytest.mark.parametrize("to_parent", [False, True])
+def test_a_grid_transform_without_directions(scene, to_parent):
+    """A plain vtkGridTransform (discourse.slicer.org/t/23768), over an oblique volume."""
+    import slicer
+    import vtk
+
+    pair = cases.case("vxm coarse")
+    image, numbers = displacement_grid(pair.forward)
+    image.GetPointData().SetScalars(numbers)
+    transform = vtk.vtkGridTransform()
+    transform.SetDisplacementGridData(image)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "scripted")
+    if to_parent:
+        node.SetAndObserveTransformToParent(transform)
+    else:
+        node.SetAndObserveTransformFromParent(transform)
+    found = examined_and_repaired(pair, node)
+    assert "Slicer cannot save" in found["not oriented"]
+    assert "turned by up to" in found["geometry"]
+    assert to_parent == ("direction" in found)
+
+
+@pytest.mark.parametrize("field_first", [True, False])
+def test_a_chain_is_examined_as_one_field(scene, field_first):
+    """ANTs' linear transform and warp in one node, as Slicer loads them; right as it is, and joined if wanted."""
+    import slicer
+    import vtk
+
+    pair = cases.case("vxm coarse")
+    shift = np.array([6.0, -4.0, 5.0])
+    before = DisplacementField(pair.forward.vectors - shift.astype(np.float32), pair.forward.grid)
+    if not field_first:
+        before = DisplacementField(pair.forward.vectors, pair.forward.grid.moved_by(_translation(shift)))
+        before = DisplacementField(before.vectors - shift.astype(np.float32), before.grid)
+    holder = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "part")
+    write_grid_transform(before, holder)
+    linear = vtk.vtkTransform()
+    linear.Translate(shift)
+    chain = vtk.vtkGeneralTransform()
+    chain.PostMultiply()
+    for part in (holder.GetTransformFromParent(), linear)[:: 1 if field_first else -1]:
+        chain.Concatenate(part)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "chain")
+    node.SetAndObserveTransformFromParent(chain)
+    examined = field_running.diagnose_transform(node, *nodes(pair))
+    assert examined.is_right, examined.findings
+    assert "is a chain of 2 (OrientedGridTransform, Transform)" in " ".join(examined.findings) or not field_first
+    examined.repair()
+    assert pair.error(read_grid_transform(node)[0], pair.forward) < RIGHT
+
+
+def _translation(shift: np.ndarray) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def test_a_field_and_its_linear_part_survive_cloning(scene):
+    """What we write apart is cloned node by node, so that no order can be swapped (discourse.slicer.org/t/44654)."""
+    import slicer
+    from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import map_points
+
+    pair = cases.case("bert coarse")
+    fixed, moving = nodes(pair)
+    imported = field_running.import_displacement_field(
+        cases.stored(pair, "VoxelMorph TF")[0], fixed, moving, repair=("split affine",)
+    )
+    clones = []
+    for node in (imported.node, imported.affine_node):
+        clones.append(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "clone"))
+        clones[-1].CopyContent(node)
+    points = pair.fixed.grid.to_ras(np.argwhere(pair.fixed.array > 10)[::500])
+    truth = pair.forward.map_points(points)
+    for field_node, affine_node in ((imported.node, imported.affine_node), clones):
+        there = map_points(affine_node, map_points(field_node, points))
+        assert np.linalg.norm(there - truth, axis=1).max() < 0.1

@@ -9,8 +9,19 @@ from pipeline.conventions.matrix import array_cell, file_cell
 from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import identify
 
-CONVENTIONS = list(cases.CONVENTIONS)
-# Each convention once, on grids and in containers that go round.
+# Each convention once, on grids and in containers that go round; those that test_mistakes.py identifies are left out.
+CONVENTIONS = (
+    "VoxelMorph torch",
+    "kji arrays: xyz voxels",
+    "RAS mm",
+    "mm along the grid",
+    "normalised positions",
+    "RAS positions",
+    "modeling: voxels",
+    "half resolution",
+    "reoriented to RAS",
+    "odd order",
+)
 PAIRS = ("vxm 2mm", "vxm oblique", "bert thick", "vxm thick", "bert oblique")
 SILENT = list(containers.SILENT)
 
@@ -22,9 +33,7 @@ def _needs_an_engine():
 
 @pytest.mark.parametrize("number", range(len(CONVENTIONS)), ids=CONVENTIONS)
 def test_every_convention_is_found_and_accepted(number):
-    name = CONVENTIONS[number]
-    pair = "vxm 2mm" if name == "velocity" else PAIRS[number % len(PAIRS)]
-    outcome = array_cell(pair, name, SILENT[number % len(SILENT)])
+    outcome = array_cell(PAIRS[number % len(PAIRS)], CONVENTIONS[number], SILENT[number % len(SILENT)])
     assert outcome.kind == "accepted, right", outcome
     assert outcome.seconds < 60  # on a loaded machine; the table has the real ones
 

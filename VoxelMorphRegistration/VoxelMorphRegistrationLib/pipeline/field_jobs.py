@@ -46,7 +46,8 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
     ``given`` are values of a `Convention` that are known, as text; ``used_as`` what a transform of a scene takes its
     numbers for. NaN and infinite vectors are always filled for the comparison; only with ``fill`` may a field that has
     some be accepted. ``pictures`` is how many candidates are drawn. Masks are of the parts of the volumes that count,
-    such as the brain where the other volume shows no skull.
+    such as the brain where the other volume shows no skull. ``seen`` is what was found wrong before, where the field
+    lay.
     """
 
     title: ClassVar[str] = "examination of the field"
@@ -62,6 +63,7 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
     pictures: int = 0
     fixed_mask: Image | None = None
     moving_mask: Image | None = None
+    seen: tuple[Finding, ...] = ()
 
     def run(self, progress: Progress) -> FieldDiagnosis:
         """Raises FileError, InputError or TransformError for a field that cannot be read, placed or filled."""
@@ -75,6 +77,7 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
             moving = masked(moving, on_grid_of(moving, self.moving_mask, "moving"))
         diagnosis = identify(raw, fixed, moving, used_as=self.used_as, given=given)
         evidence = {f.name: getattr(diagnosis, f.name) for f in fields(Evidence)}
+        evidence["findings"] = (*self.seen, *evidence["findings"])
         if filled:
             evidence |= self._told_of_filled(diagnosis, filled)
         if diagnosis.accepted:
@@ -110,7 +113,7 @@ class FieldDiagnosisJob(BackgroundJob[FieldDiagnosis]):
         accepted = diagnosis.accepted and self.fill
         refused = diagnosis.accepted and not accepted
         return {
-            "findings": (finding, *diagnosis.findings),
+            "findings": (finding, *self.seen, *diagnosis.findings),
             "accepted": accepted,
             "verdict": f"Not accepted: {finding.message}" if refused else diagnosis.verdict,
         }

@@ -23,6 +23,7 @@ from VoxelMorphRegistrationLib.files.fields import Hint, RawField
 from VoxelMorphRegistrationLib.network.tensor import as_numpy
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Evidence
+from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
 from VoxelMorphRegistrationLib.pipeline.field_jobs import (
     REPAIRS,
     FieldDiagnosis,
@@ -34,10 +35,10 @@ from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
     chain,
     check_transform_node,
     checked_grid_transform,
-    read_grid_transform,
     set_grid_transform,
     write_linear_transform,
 )
+from VoxelMorphRegistrationLib.slicer_bridge.scripted_transforms import read_scripted_transform
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import restored_on_failure
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node, mask_from_node
 from VoxelMorphRegistrationLib.spatial import Grid
@@ -82,9 +83,9 @@ def transform_diagnosis_job(
 
     The moving volume may lie under the transform. Raises InputError for a transform that holds no grid.
     """
-    raw, used_as = raw_field_of_node(node)
+    raw, used_as, seen = raw_field_of_node(node)
     images = _read(fixed, moving, node, masks)
-    return FieldDiagnosisJob(**images, raw=raw, used_as=used_as, fill=True, pictures=pictures)
+    return FieldDiagnosisJob(**images, raw=raw, used_as=used_as, fill=True, pictures=pictures, seen=seen)
 
 
 def field_job(
@@ -158,11 +159,11 @@ def write_meant_field(
     return written, linear
 
 
-def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:
+def raw_field_of_node(node: Any) -> tuple[RawField, Convention, tuple[Finding, ...]]:
     """The numbers that a grid transform node holds, as ``slicer.util.arrayFromGridTransform`` shows them [k, j, i],
-    and what Slicer takes them for: RAS mm.
+    what Slicer takes them for (RAS mm), and what is wrong with how they lie there.
     """
-    field, direction = read_grid_transform(node)
+    field, direction, seen = read_scripted_transform(node)
     own = field.grid
     matrix = own.ijk_to_ras.copy()
     matrix[:3, :3] = own.axes[:, ::-1]
@@ -175,7 +176,7 @@ def raw_field_of_node(node: Any) -> tuple[RawField, Convention]:
         Hint("direction", direction, "a transform of the scene"),
     )
     used_as = Convention(("R", "A", "S"), "mm", direction=direction, placement="own")
-    return RawField(array, str(node.GetName()), grid, hints), used_as
+    return RawField(array, str(node.GetName()), grid, hints), used_as, seen
 
 
 def name_for(source: object) -> str:

@@ -124,8 +124,6 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
     The node's own parent transform is not looked at. Raises InputError for a node that stores anything but
     one grid transform, such as an empty, linear, B-spline or composite one.
     """
-    import slicer
-
     check_transform_node(node)
     direction: Direction = "resampling"
     transform = node.GetTransformFromParentAs("vtkOrientedGridTransform", False, True)
@@ -140,14 +138,25 @@ def read_grid_transform(node: Any) -> tuple[DisplacementField, Direction]:
             f"The transform '{node.GetName()}' holds no displacement field; convert it to a grid transform in the "
             "Transforms module."
         )
-    matrix, directions = np.eye(4), transform.GetGridDirectionMatrix()
-    axes = np.eye(3) if directions is None else slicer.util.arrayFromVTKMatrix(directions)[:3, :3]
+    return field_of_grid_transform(transform), direction
+
+
+def field_of_grid_transform(transform: Any) -> DisplacementField:
+    """The displacements (a copy) of a vtkOrientedGridTransform, or of a vtkGridTransform, which has no directions.
+
+    They may lie in the grid's scalars, where VTK looks for them, or in its vectors.
+    """
+    import slicer
+
+    image, matrix, axes = transform.GetDisplacementGrid(), np.eye(4), np.eye(3)
+    if transform.IsA("vtkOrientedGridTransform") and (directions := transform.GetGridDirectionMatrix()) is not None:
+        axes = slicer.util.arrayFromVTKMatrix(directions)[:3, :3]
     matrix[:3, :3] = axes * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
     vectors, scale, shift = _displacements(image), transform.GetDisplacementScale(), transform.GetDisplacementShift()
     if (scale, shift) != (1.0, 0.0):
         vectors = vectors * scale + shift
-    return DisplacementField(np.array(vectors, np.float32), Grid(image.GetDimensions(), matrix)), direction
+    return DisplacementField(np.array(vectors, np.float32), Grid(image.GetDimensions(), matrix))
 
 
 def map_points(node: Any, points_ras: npt.ArrayLike, direction: Direction = "resampling") -> Floats:
@@ -202,7 +211,8 @@ def _displacements(image: Any) -> npt.NDArray[Any]:
     """A view of a displacement grid's vectors, [i, j, k] and component."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    array: npt.NDArray[Any] = vtk_to_numpy(image.GetPointData().GetScalars())
+    data = image.GetPointData()
+    array: npt.NDArray[Any] = vtk_to_numpy(data.GetScalars() or data.GetVectors())
     return array.reshape(*image.GetDimensions()[::-1], 3).transpose(2, 1, 0, 3)
 
 

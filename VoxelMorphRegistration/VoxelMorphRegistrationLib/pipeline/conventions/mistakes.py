@@ -88,6 +88,8 @@ def in_numbers(raw: RawField, stats: Statistics) -> list[Finding]:
 def in_place(raw: RawField, fixed: Grid, stats: Statistics) -> list[Finding]:
     """What is wrong with where the field says that it lies."""
     own = raw.grid
+    if own is not None and own.shape == fixed.shape[::-1] != fixed.shape:  # a transform node's array, [k, j, i]
+        own = Grid(fixed.shape, own.ijk_to_ras[:, [2, 1, 0, 3]])
     if own is None or own.shape != fixed.shape or own.is_same(fixed, 0.5):
         return []
     apart = float(np.linalg.norm(own.corners_ras() - fixed.corners_ras(), axis=1).max())
