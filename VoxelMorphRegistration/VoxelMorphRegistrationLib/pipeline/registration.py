@@ -177,7 +177,7 @@ def register(
             options.refine_seconds,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
-            progress=whole.part(0.3, 0.85),
+            progress=whole.part(0.31, 0.85),
         )
         warnings += refinement.warnings()
         clock.lap("refinement")
