@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
-
-from benchmarks.pairs import DATA, labels_that_count
 from VoxelMorphRegistrationLib.files.volumes import read_labels, read_volume
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
+
+from benchmarks.pairs import DATA, labels_that_count
 
 _CT, _ULTRASOUND = DATA / "ct", DATA / "fourD"
 
@@ -67,7 +67,9 @@ def known_motion(grid: Grid, millimetres: float, wavelength_mm: float, seed: int
     return field
 
 
-def _brains(name: str, title: str, fixed: str = "vxm_pair/subject_1", contrast: Callable[[Image], Image] | None = None) -> Case:
+def _brains(
+    name: str, title: str, fixed: str = "vxm_pair/subject_1", contrast: Callable[[Image], Image] | None = None
+) -> Case:
     suffix = "norm" if fixed.startswith("bert") else "t1"
     moving = read_volume(DATA / "vxm_pair" / "test_scan_t1.nii.gz")
     return Case(
@@ -82,7 +84,12 @@ def _brains(name: str, title: str, fixed: str = "vxm_pair/subject_1", contrast: 
 
 
 def _trunk(
-    name: str, title: str, millimetres: float, wavelength: float, seed: int, contrast: Callable[[Image], Image] | None = None
+    name: str,
+    title: str,
+    millimetres: float,
+    wavelength: float,
+    seed: int,
+    contrast: Callable[[Image], Image] | None = None,
 ) -> Case:
     """The fixed volume is the CT moved by the truth; its organs are those labelled in 30 of the slices."""
     scan = read_volume(_CT / "example_ct.nii.gz")
@@ -121,15 +128,18 @@ def _head(path: Path, name: str, title: str, contrast: Callable[[Image], Image])
 
 
 def _inverted(image: Image) -> Image:
-    """Dark for bright where there is something; the background stays what it is."""
+    """Dark for bright in the anatomy; the air around it stays what it is."""
     low, high = float(image.array.min()), float(np.quantile(image.array, 0.9995))
-    something = image.array > (-900 if low < -900 else low)
+    anatomy = image.array > (-900 if low < -900 else low + 0.05 * (high - low))
     flipped = np.clip(high - image.array + low, low, high)
-    return image.with_array(np.where(something, flipped, low).astype(np.float32))
+    return image.with_array(np.where(anatomy, flipped, low).astype(np.float32))
 
 
 def _biased(image: Image) -> Image:
     """Half as bright at one corner, twice at the other."""
-    ramps = [np.linspace(-1, 1, n).reshape([-1 if a == axis else 1 for a in range(3)]) for axis, n in enumerate(image.grid.shape)]
+    ramps = [
+        np.linspace(-1, 1, n).reshape([-1 if a == axis else 1 for a in range(3)])
+        for axis, n in enumerate(image.grid.shape)
+    ]
     gain: npt.NDArray[np.float64] = 2.0 ** (sum(ramps) / 3)
     return image.with_array((image.array * gain).astype(np.float32))

@@ -1,6 +1,6 @@
 """What the shipped default model does, and where it fails: ``python -m benchmarks.model_report`` (see Docs).
 
-    cd Testing && ../.venv/bin/python -m benchmarks.model_report --write ../Docs/default-model.md
+cd Testing && ../.venv/bin/python -m benchmarks.model_report --write ../Docs/default-model.md
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-
-from benchmarks.anatomies import Case, cases
-from benchmarks.pairs import WEIGHTS
 from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.pipeline.quality import folded_percent
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
-from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Image, pre_align
+
+from benchmarks.anatomies import Case, cases
+from benchmarks.pairs import WEIGHTS
 
 BEFORE, PRE_ALIGNED = "before", "pre-alignment"
 
@@ -42,7 +41,7 @@ class Row:
 
 def measure(case: Case, methods: Iterable[tuple[str, str, str]]) -> list[Row]:
     """Before, after the pre-alignment, and after each (method, model, resolution)."""
-    affine = pre_align(case.fixed, case.moving, "affine").matrix
+    affine = pre_align(case.fixed, case.moving, "affine", same_contrast=None).matrix
     nothing = DisplacementField.zero(case.fixed.grid)
     rows = [
         _judged(case, BEFORE, Deformation(np.eye(4), nothing), np.nan, np.nan),
@@ -56,7 +55,11 @@ def measure(case: Case, methods: Iterable[tuple[str, str, str]]) -> list[Row]:
         except RegistrationError as error:
             print(f"{case.name}, {method}: {error}", file=sys.stderr)
             continue
-        rows.append(_judged(case, method, found.deformation, _inverse_error(case, found.deformation, back), found.seconds["network"]))
+        rows.append(
+            _judged(
+                case, method, found.deformation, _inverse_error(case, found.deformation, back), found.seconds["network"]
+            )
+        )
     return rows
 
 

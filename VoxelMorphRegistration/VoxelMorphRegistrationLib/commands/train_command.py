@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
+from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.files.frames import open_frames
+from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue, Model
 from VoxelMorphRegistrationLib.pipeline.training.anatomies import read_image, read_label_maps
+from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import fine_tune
 from VoxelMorphRegistrationLib.pipeline.training.model_card import general_card
 from VoxelMorphRegistrationLib.pipeline.training.synthetic import SyntheticPairs
 from VoxelMorphRegistrationLib.pipeline.training.trainer import CONTRAST, MODEL_NAME, Trainer, TrainingSettings
 from VoxelMorphRegistrationLib.progress import Progress
 
+_MINUTES_TO_ADAPT = 10.0
 _VALIDATION_SEED, _VALIDATION_PAIRS = 777, 16
 
 
 def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
-    """Train, and say where the model is. Raises a RegistrationError."""
+    """Train or adapt, and say where the model is. Raises a RegistrationError."""
+    if arguments.volumes is not None:
+        _adapt(arguments, stdout, stderr)
+    else:
+        _train(arguments, stdout, stderr)
+
+
+def _adapt(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
+    with closing(open_frames(arguments.volumes)) as frames:
+        volumes = [frames.read(number) for number in range(len(frames))]
+    display = ProgressDisplay(stderr)
+    try:
+        adapted = fine_tune(
+            volumes,
+            _model(arguments.start),
+            arguments.minutes or _MINUTES_TO_ADAPT,
+            title=arguments.title,
+            seed=arguments.seed,
+            threads=arguments.threads,
+            progress=display.progress(),
+        )
+    finally:
+        display.close()
+    print(f"{adapted.card.name}: {adapted.card.description}", file=stdout)
+
+
+def _train(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     settings = TrainingSettings(
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
@@ -26,7 +57,8 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         mixed=not arguments.float32,
         threads=arguments.threads,
     )
-    start = None if arguments.start == "nothing" else Catalogue().find(arguments.start).weights_path
+    start = None if arguments.start == "nothing" else _model(arguments.start).weights_path
+    mean_with = None if arguments.mean_with is None else _model(arguments.mean_with).weights_path
     pairs = SyntheticPairs(
         settings.seed,
         settings.shape,
@@ -38,7 +70,7 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         _VALIDATION_SEED, settings.shape, CONTRAST, read_label_maps(_files(arguments.validation_labels))
     )
     validation = [held_out(number) for number in range(_VALIDATION_PAIRS)]
-    trainer = Trainer(arguments.folder, pairs, settings, start, validation)
+    trainer = Trainer(arguments.folder, pairs, settings, start, validation, mean_with)
 
     def report(stage: str, fraction: float) -> None:
         print(f"{100 * fraction:5.1f} %  {stage}", file=stderr, flush=True)
@@ -55,6 +87,10 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     )
     weights.with_suffix(".json").write_text(card.to_json(), encoding="utf-8")
     print(f"{trainer.step} steps, {trainer.seconds / 3600:.2f} h: {weights}", file=stdout)
+
+
+def _model(name: str) -> Model:
+    return Catalogue().find(EMBEDDED_MODEL if name == "default" else name)
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -20,6 +20,8 @@ from VoxelMorphRegistrationLib.network.weights import download, file_sha256, ver
 from VoxelMorphRegistrationLib.progress import Progress
 
 DEFAULT_MODEL = "voxelmorph-brain-t1"
+EMBEDDED_MODEL = "voxelmorph-default"
+"""For any anatomy and contrast; its weights are shipped."""
 CACHE_VARIABLE = "VOXELMORPH_REGISTRATION_CACHE"
 
 _PACKAGE = Path(__file__).resolve().parents[1]

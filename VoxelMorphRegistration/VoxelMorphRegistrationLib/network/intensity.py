@@ -87,8 +87,7 @@ def _equalised(image: Floats, lowest: float, level: float) -> Floats:
     share = np.minimum(counts / above.size, _STEEPEST / _BINS)
     share += (1 - share.sum()) / _BINS
     curve = level * np.concatenate([[0.0], np.cumsum(share)])
-    equal = np.interp(image - np.float32(lowest), edges, curve).astype(np.float32)
-    return equal
+    return np.asarray(np.interp(image - np.float32(lowest), edges, curve), np.float32)
 
 
 def _foreground(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.errors import InputError, ModelError
+from VoxelMorphRegistrationLib.errors import CancelledError, InputError, ModelError
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation
 from VoxelMorphRegistrationLib.pipeline.training.checkpoint import Arrays, Checkpoint
 from VoxelMorphRegistrationLib.pipeline.training.curve import LossCurve
@@ -58,8 +58,14 @@ class Trainer:
         settings: TrainingSettings,
         start: Path | None = None,
         validation: Sequence[TrainingPair] = (),
+        mean_with: Path | None = None,
     ) -> None:
-        """Builds the network. Raises InputError where the folder's checkpoint is of other settings."""
+        """Builds the network.
+
+        What is validated and written is the mean of its weights and those of ``mean_with``, where given: that keeps
+        what the older weights could do (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+        Raises InputError where the folder's checkpoint is of other settings.
+        """
         self.folder = folder
         self.settings = settings
         self._pair_at = pair_at
@@ -73,6 +79,10 @@ class Trainer:
         self._optimiser = tf.keras.optimizers.Adam(settings.learning_rate)
         self._optimiser.build(self.network.variables)
         self._averaged: Arrays = [variable.numpy() for variable in self.network.variables]
+        self._mean_with: Arrays | None = None
+        if mean_with is not None:
+            other = TrainingNetwork(settings.shape, mean_with, mixed=False)
+            self._mean_with = [variable.numpy() for variable in other.variables]
         self.step = 0
         self.seconds = 0.0
         self._settings_text = json.dumps(asdict(settings) | {"start": start.name if start else ""}, sort_keys=True)
@@ -92,14 +102,16 @@ class Trainer:
     ) -> None:
         """Train until ``steps`` steps are done in all, or ``minutes`` have passed in this run, and save.
 
-        Cancelled, it raises CancelledError and leaves the last checkpoint. Raises ModelError where the loss is not
-        finite any more.
+        Cancelled, it raises CancelledError after the present step and leaves the last checkpoint. Raises ModelError
+        where the loss is not finite any more.
         """
         say = progress or Progress()
         begun = saved = time.monotonic()
         before = self.seconds
         recent: list[tuple[float, float]] = []
         while self.step < steps:
+            if say.is_cancelled():
+                raise CancelledError
             loss, residual = self._train_one()
             if not np.isfinite(loss):
                 raise ModelError(
@@ -135,20 +147,25 @@ class Trainer:
             )
         optimiser = [np.asarray(variable.numpy()) for variable in self._optimiser.variables]
         weights = [variable.numpy() for variable in self.network.variables]
-        self.network.write(self.folder / MODEL_NAME, self._averaged)
+        self.network.write(self.folder / MODEL_NAME, self._result())
         Checkpoint(self.step, self.seconds, self._settings_text, weights, self._averaged, optimiser).write(
             self.folder / CHECKPOINT_NAME
         )
         self._curve.draw()
 
     def validate(self) -> list[float]:
-        """The residual of each validation pair, with the averaged weights."""
+        """The residual of each validation pair, with the weights that are written."""
         kept = [variable.numpy() for variable in self.network.variables]
-        self._assign(self._averaged)
+        self._assign(self._result())
         try:
             return [float(self._compiled_residual(*_tensors(pair))) for pair in self._validation]
         finally:
             self._assign(kept)
+
+    def _result(self) -> Arrays:
+        if self._mean_with is None:
+            return self._averaged
+        return [(a + b) / 2 for a, b in zip(self._averaged, self._mean_with, strict=True)]
 
     def _train_one(self) -> tuple[float, float]:
         warm = min(1.0, (self.step + 1) / max(self.settings.warm_up_steps, 1))
