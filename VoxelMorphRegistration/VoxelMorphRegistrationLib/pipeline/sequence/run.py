@@ -137,7 +137,7 @@ class _Run:
             store=self.store,
             records=tuple(records),
             reference=self.reference,
-            computed=tuple(step.frame for step in todo if step.frame not in failed),
+            computed=tuple(sorted(step.frame for step in todo if step.frame not in failed)),
             drift=drift,
             warnings=tuple(self.solver.warnings),
             seconds=time.perf_counter() - self.started,
