@@ -47,7 +47,7 @@ def write_small_cases(folder: Path, number: int, extra: dict[str, str] | None = 
             "moving": f"moving{each % _DIFFERENT}.nii.gz",
             "model": MODEL,
             "resolution": "quarter",
-            "pre_align": "centre",
+            "pre_align": "none",
             "grid": "network",
             **(extra or {}),
         }
