@@ -229,7 +229,7 @@ def test_what_is_kept_has_the_predicted_size_and_the_stated_error(shift, folder,
     np.testing.assert_allclose(lps * [-1, -1, 1], exact.map_points(points[0]), atol=1e-3)
     shape = exact.displacement.grid.shape
     for keep, bytes_each in (("float32", 12), ("int16", 6), ("results", 0)):
-        fields = list((tmp_path / keep / "fields").iterdir())
+        fields = list((tmp_path / keep).glob("fields/*"))
         assert len(fields) == (0 if keep == "results" else COUNT - 1)
         size = sum(path.stat().st_size for path in fields)
         assert size == pytest.approx(bytes_each * np.prod(shape) * len(fields), abs=4096 * COUNT)
@@ -432,7 +432,7 @@ def test_what_keeps_everything_from_being_done_is_raised(shift, images, folder, 
             shifting(shift),
             labels=Image(far.array, Grid(far.grid.shape, moved), "seg"),
         )
-    assert not (tmp_path / "b" / "sequence.json").exists()
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_suggested_reference_stays_the_same_on_going_on(shift, folder, tmp_path):

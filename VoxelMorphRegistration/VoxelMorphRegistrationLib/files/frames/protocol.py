@@ -16,7 +16,7 @@ from VoxelMorphRegistrationLib.spatial import Image
 
 
 class Frames(Protocol):
-    """Volumes over time, counted from 0, of which one is read at a time. `read` may be called from any one thread."""
+    """Volumes over time, counted from 0, of which one is read at a time. `read` may be called from several threads."""
 
     @property
     def name(self) -> str:

@@ -34,7 +34,7 @@ from VoxelMorphRegistrationLib.pipeline.sequence.result import SequenceResult
 from VoxelMorphRegistrationLib.pipeline.sequence.schedule import Step, regular_keys, schedule
 from VoxelMorphRegistrationLib.pipeline.sequence.solver import FrameSolver, PreparedFrame
 from VoxelMorphRegistrationLib.pipeline.sequence.store import SequenceStore, predicted_bytes
-from VoxelMorphRegistrationLib.pipeline.sequence.tables import write_label_sequence, write_tables
+from VoxelMorphRegistrationLib.pipeline.sequence.tables import LABEL_SEQUENCE, write_label_sequence, write_tables
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Image
 
@@ -76,6 +76,8 @@ def register_sequence(
             f"Stopped: {done} of {len(frames)} frames are done and kept in {store.folder}; "
             "the same command or settings go on from there."
         ) from error
+    finally:
+        store.remove_if_empty()
 
 
 class _Run:
@@ -131,7 +133,8 @@ class _Run:
         found = {record.frame: record for record in self.store.records()} | failed
         records = [found[n] for n in sorted(found)]
         write_tables(self.store, records)
-        write_label_sequence(self.store, records)
+        if todo or not (self.store.folder / LABEL_SEQUENCE).exists():
+            write_label_sequence(self.store, records)
         self.say("Done", 1.0)
         return SequenceResult(
             store=self.store,

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,7 @@ class SequenceStore:
                 "give another folder, or the settings of before to go on there."
             )
         try:
-            for name in ("frames", "fields", "labels", "moved"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"The folder {self.folder} cannot be made ({error.strerror}); choose another.") from error
         if not before:
@@ -90,6 +89,11 @@ class SequenceStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / ".lock", progress, "Waiting for another run that writes into this folder"):
             yield
+
+    def remove_if_empty(self) -> None:
+        """Of a run that ended before there was anything to keep."""
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def require_room(self, bytes_needed: int) -> None:
         """Raises OutputError where the disk has less room than that."""
@@ -159,6 +163,10 @@ class SequenceStore:
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
         """A temporary path that becomes ``path`` when it is complete, and on the disk, even if the power goes."""
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {path.parent} cannot be made ({error.strerror}).") from error
         with atomic_output(path) as temporary:
             yield temporary
             _to_disk(temporary)

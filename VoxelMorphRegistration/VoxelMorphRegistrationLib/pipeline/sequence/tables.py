@@ -41,6 +41,8 @@ MOTION_COLUMNS = (
     "max_displacement_mm",
 )
 
+LABEL_SEQUENCE = "labels.seq.nrrd"
+
 
 def write_tables(store: SequenceStore, records: Sequence[FrameRecord]) -> None:
     """``frames.csv``, and ``motion.csv`` where there are labels: one line for each frame, and frame and label."""
@@ -79,7 +81,7 @@ def write_label_sequence(store: SequenceStore, records: Sequence[FrameRecord]) -
     known = next((r.frame for r in records if r.status == "reference"), None)
     if known is None or not store.path("labels", known).exists():
         return None
-    path = store.folder / "labels.seq.nrrd"
+    path = store.folder / LABEL_SEQUENCE
     like = read_labels(store.path("labels", known))
     with suppress(InputError), store.writing(path) as temporary:
         write_sequence(_labels(store, records, like), len(records), temporary, "vtkMRMLLabelMapVolumeNode")
