@@ -124,8 +124,8 @@ def _with(value):
         (np.zeros((1, 2, 64, 64)), "2-D registration"),
         (np.zeros((1, 1, *SHAPE)), "no 3 components first or last"),
         (np.zeros((1, 3, 6, 8, 12)), r"\(6 x 8 x 12\) belongs to another grid: the volume is \(6 x 8 x 10\)"),
-        (np.zeros((1, 3, 10, 8, 6)), 'reversed order.*axis_order="kji"'),
-        (np.zeros((1, 3, 5, 4, 3)), 'reversed order.*axis_order="kji"'),
+        (np.zeros((1, 3, 10, 8, 6)), 'reversed order.*order of the axes as "kji"'),
+        (np.zeros((1, 3, 5, 4, 3)), 'reversed order.*order of the axes as "kji"'),
         (_with(np.nan), "NaN or infinite values in 1 voxels"),
         (_with(-np.inf), "NaN or infinite"),
         (_with(0).astype(np.float64) + 1e300, "NaN or infinite"),
@@ -146,7 +146,7 @@ def test_every_other_tensor_is_refused_with_its_own_sentence(tensor, message):
 
 
 def test_a_reversed_tensor_read_as_kji_names_ijk():
-    with pytest.raises(InputError, match='axis_order="ijk"'):
+    with pytest.raises(InputError, match='order of the axes as "ijk"'):
         displacement_from_tensor(np.zeros((1, 3, 6, 8, 10)), SHAPE, axis_order="kji")
 
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from VoxelMorphRegistrationLib.commands import exit_codes
+
 CHOICES = {
     "units": ("voxel", "full voxel", "mm", "normalised"),
     "content": ("displacement", "positions", "velocity"),
@@ -13,11 +15,10 @@ CHOICES = {
     "layout": ("first", "last"),
     "placement": ("own", "fixed", "moving"),
 }
-_EXIT = """\
-exit codes: 0 only when a convention was accepted, or given by options (--components and --units, or --take);
-2 when it was not (the evidence is printed all the same) or an input cannot be used;
-5 when an output cannot be written.
-"""
+_EXIT = (
+    "0 only where a convention was accepted, or given by options (--components and --units, or --take); otherwise 2,\n"
+    "and the evidence is printed all the same.\n\n" + exit_codes.EPILOG
+)
 
 
 def add_commands(commands: Any) -> None:

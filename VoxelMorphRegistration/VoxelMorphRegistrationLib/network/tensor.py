@@ -171,7 +171,7 @@ def _another_grid(spatials: list[tuple[int, ...]], grid_shape: Shape, axis_order
     if any(_fits(found, grid_shape, order) for found, order in product(spatials, (other,))):
         return (
             f"The tensor's axes {spatial} are those of the volume {grid} in reversed order; if the network "
-            f'was given an array in [{", ".join(other)}] order, say axis_order="{other}".'
+            f'was given an array in [{", ".join(other)}] order, give the order of the axes as "{other}".'
         )
     return (
         f"The tensor {spatial} belongs to another grid: the volume is {grid}; choose the volume that was "

@@ -18,7 +18,6 @@ from VoxelMorphRegistrationLib.files.fields import RawField
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import read_layout
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, linear_part
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
-from VoxelMorphRegistrationLib.spatial.grid import Floats
 
 _SMALLEST_JACOBIAN = 0.005
 _SMOOTHINGS = 30
@@ -44,16 +43,6 @@ def taper(field: DisplacementField, margin_mm: float = 10.0) -> DisplacementFiel
     shape = vectors.shape
     grid = field.grid.window([-n for n in wide], (shape[0], shape[1], shape[2]))
     return DisplacementField(vectors, grid)
-
-
-def masked(
-    field: DisplacementField, centre_ras: Floats, radius_mm: float, margin_mm: float = 10.0
-) -> DisplacementField:
-    """The field inside a sphere, faded to zero over ``margin_mm`` outside it."""
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in field.grid.shape], indexing="ij"), -1)
-    distance = np.linalg.norm(field.grid.to_ras(index) - centre_ras, axis=-1)
-    weight = np.clip(1 - (distance - radius_mm) / margin_mm, 0, 1).astype(np.float32)
-    return DisplacementField(field.vectors * weight[..., None], field.grid)
 
 
 @dataclass(frozen=True, eq=False)
