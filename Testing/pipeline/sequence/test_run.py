@@ -390,6 +390,18 @@ def test_modes_that_build_on_other_frames_go_on_past_a_bad_one(shift, images, tm
     assert result.records[4].is_done
 
 
+def test_a_frame_between_key_frames_that_are_gone_is_registered_itself(shift, images, tmp_path):
+    """Its key frame failed, or only results were kept and the frame was mended later."""
+    frames = list(images)
+    frames[4] = frames[2] = images[2].with_array(np.zeros_like(images[2].array))
+    options = shifting(shift, mode="keyframes", reference=0, key_every=4, keep="results")
+    result = register_sequence(ImageFrames(frames), tmp_path / "out", options)
+    assert [r.status for r in result.records] == ["reference", "registered", "failed", "registered", "failed"]
+    again = register_sequence(ImageFrames(images), tmp_path / "out", options)
+    assert again.computed == (2, 4)
+    assert not again.failed
+
+
 def test_a_disk_that_fills_up_is_said_of_each_frame_and_a_rerun_goes_on(shift, folder, tmp_path):
     small = tmp_path / "small"
     small.mkdir()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.errors import FileError, RegistrationError
+from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.files.frames import Frames
 from VoxelMorphRegistrationLib.pipeline.sequence.interpolation import between
 from VoxelMorphRegistrationLib.pipeline.sequence.options import SequenceOptions
@@ -53,7 +53,7 @@ class FieldFinder:
     def find(self, step: Step, frame: PreparedFrame) -> Found:
         """Raises a RegistrationError where the frame cannot be registered."""
         if step.between is not None:
-            found = self._interpolated(step.frame)
+            found = self._interpolated(step.frame) or _found(self._with_reference(frame))
         elif step.neighbour is None or (neighbour := self._done_neighbour(step)) == self._reference:
             found = _found(self._with_reference(frame))
         elif self._options.mode == "warm":
@@ -128,12 +128,15 @@ class FieldFinder:
         joined = composed(step.deformation, known) if carry else composed(known, step.deformation)
         return _found(replace(step, deformation=joined), neighbour)
 
-    def _interpolated(self, n: int) -> Found:
-        """Between the nearest key frames that are done; the reference is one that does not move."""
+    def _interpolated(self, n: int) -> Found | None:
+        """Between the nearest key frames that are done, of which the reference, which does not move, is one.
+
+        None where there is none on one side, because it failed, or its field was not kept.
+        """
         done = [k for k in self._keys if k == self._reference or self._store.path("field", k).exists()]
         earlier, later = [k for k in done if k < n], [k for k in done if k > n]
         if not earlier or not later:
-            raise FileError(f"The key frames around frame {n} have no field, so nothing lies between them.")
+            return None
         before, after = max(earlier), min(later)
         first, second = (None if k == self._reference else self._store.deformation(k) for k in (before, after))
         first = first or _still(second)
