@@ -77,6 +77,21 @@ def test_options_settle_it(files, tmp_path):
     assert pair.error(found.field(), pair.forward) < 1e-3
 
 
+def test_the_way_back_to_voxelmorph_from_the_command_line(files, tmp_path):
+    out, back = tmp_path / "t.nrrd", tmp_path / "warp.npz"
+    options = ["--units", "voxel", "--components", "ijk", "--transform", str(out), "--voxelmorph", str(back)]
+    assert main(["import-field", *inputs(files, *options, moving=False)]) == 0
+    np.testing.assert_allclose(np.load(back)["vol"], np.load(files["warp.npy"])[0], atol=1e-3)
+    sidecar = json.loads((tmp_path / "warp.npz.json").read_text())
+    assert (
+        sidecar["convention"] | {"units": "voxel", "layout": "first", "direction": "resampling"}
+        == sidecar["convention"]
+    )
+    assert sidecar["grid"]["shape"] == list(cases.case("vxm oblique").fixed.grid.shape)
+    assert {"VoxelMorphRegistration", "numpy"} <= set(sidecar["written_by"])
+    assert main(["import-field", *inputs(files, *options[:-1], str(tmp_path / "warp.mat"), moving=False)]) == 5
+
+
 def test_a_listed_candidate_can_be_taken(files, tmp_path):
     out = tmp_path / "t.nrrd"
     assert main(["import-field", *inputs(files, "--take", "1", "--transform", str(out), moving=False)]) == 0

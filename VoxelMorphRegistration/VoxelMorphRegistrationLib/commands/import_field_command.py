@@ -15,14 +15,20 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.commands.import_field_options import CHOICES
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.fields import read_raw_field
-from VoxelMorphRegistrationLib.files.output import check_output
+from VoxelMorphRegistrationLib.files.output import all_or_nothing, check_output
 from VoxelMorphRegistrationLib.files.transforms import AFFINE_SUFFIXES, read_affine, write_affine
 from VoxelMorphRegistrationLib.files.volumes import VOLUME_WRITERS, read_volume, write_volume
 from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, repairs
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Diagnosis, identify
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
-from VoxelMorphRegistrationLib.pipeline.conventions.writing import SUFFIXES, write_with_sidecar
+from VoxelMorphRegistrationLib.pipeline.conventions.writing import (
+    ARRAY_SUFFIXES,
+    SUFFIXES,
+    VOXELMORPH,
+    write_as,
+    write_with_sidecar,
+)
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Image
 
 
@@ -32,6 +38,8 @@ def run_import(arguments: argparse.Namespace, stdout: TextIO) -> None:
     check_output(arguments.transform, SUFFIXES, "transform")
     if arguments.split_affine:
         check_output(arguments.split_affine, AFFINE_SUFFIXES, "linear transform")
+    if arguments.voxelmorph:
+        check_output(arguments.voxelmorph, ARRAY_SUFFIXES, "array")
     if arguments.moved:
         if not arguments.moving:
             raise InputError("--moved needs --moving, the volume to be moved.")
@@ -44,7 +52,10 @@ def run_import(arguments: argparse.Namespace, stdout: TextIO) -> None:
     field, done = _mended(diagnosis.field(taken), arguments)
     if arguments.grid == "fixed" and arguments.taper is None:
         field = repairs.on_grid(field, diagnosis.fixed.grid)
-    write_with_sidecar(field, arguments.transform, source=str(Path(arguments.field).name))
+    with all_or_nothing():
+        write_with_sidecar(field, arguments.transform, source=Path(arguments.field).name)
+        if arguments.voxelmorph:
+            write_as(field, arguments.voxelmorph, VOXELMORPH, source=Path(arguments.field).name)
     if arguments.moved and diagnosis.moving is not None:
         moving = diagnosis.moving
         moved = field.warp(moving, diagnosis.fixed.grid, outside=float(moving.array.min()))

@@ -38,6 +38,11 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help="the field, fixed to moving: .h5, .nrrd, .mha, .nii.gz, .nii or .npz",
     )
+    out.add_argument(
+        "--voxelmorph",
+        metavar="FILE",
+        help="the field as VoxelMorph's PyTorch scripts write it, (3, I, J, K) in voxels: .npz, .npy, .nii.gz or .nii",
+    )
     out.add_argument("--moved", metavar="FILE", help="the moving volume on the fixed one's grid; needs --moving")
     out.add_argument(
         "--grid",

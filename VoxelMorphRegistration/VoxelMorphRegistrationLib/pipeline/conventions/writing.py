@@ -18,7 +18,10 @@ from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid
 
 SUFFIXES = (*FIELD_WRITERS, ".npz")
-_ARRAY_SUFFIXES = (".npz", ".npy", ".nii.gz", ".nii")
+ARRAY_SUFFIXES = (".npz", ".npy", ".nii.gz", ".nii")
+
+VOXELMORPH = Convention(layout="first")
+"""What VoxelMorph's PyTorch scripts write: (3, I, J, K), voxels, from fixed to moving."""
 
 
 def write_with_sidecar(
@@ -65,9 +68,9 @@ def write_as(
     (I, J, K, 3)), in voxels of the field's grid. .npz (array ``vol``), .npy, or .nii(.gz) with the grid's affine, as
     VoxelMorph's scripts write. Raises InputError for another ending, and for a convention that needs the moving volume.
     """
-    suffix = suffix_of(path, _ARRAY_SUFFIXES)
+    suffix = suffix_of(path, ARRAY_SUFFIXES)
     if not suffix:
-        raise InputError(f"{Path(path).name}: arrays of other programs are written to {', '.join(_ARRAY_SUFFIXES)}.")
+        raise InputError(f"{Path(path).name}: arrays of other programs are written to {', '.join(ARRAY_SUFFIXES)}.")
     array = convention.store(field, field.grid, None, shape)
     lattice = convention.map_on(_space(array, convention), field.grid, field.grid, None).lattice
     stored = (
