@@ -12,7 +12,8 @@ from VoxelMorphRegistrationLib.pipeline.sequence.solver import PreparedFrame
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
-_MOST_SAMPLES = 300_000
+_MOST_SAMPLES = 60_000
+"""Points of a sub-lattice at which similarity and displacements are looked up; folding is looked for everywhere."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,26 @@ def judge(
     """Inside the fixed frame's content, that is, above its minimum. ``network`` is the grid of the prepared values."""
     displacement = deformation.displacement
     lattice = displacement.grid
-    whole = total.resampled(lattice)
-    step = max(1, round((math.prod(lattice.shape) / _MOST_SAMPLES) ** (1 / 3)))
+    step = max(1, math.ceil((math.prod(lattice.shape) / _MOST_SAMPLES) ** (1 / 3)))
     every = (slice(None, None, step),) * 3
-    values = _sampled(Image(fixed.values, network), lattice, None)[every]
-    inside = values > fixed.values.min()
+    shape = [-(-n // step) for n in lattice.shape]
+    matrix = lattice.ijk_to_ras.copy()
+    matrix[:3, :3] *= step
+    points = Grid((shape[0], shape[1], shape[2]), matrix)
+    whole = total.resampled(points)
+    content = _sampled(Image(fixed.values, network), lattice, None)
+    inside_all = content > fixed.values.min()
+    values, inside = content[every], inside_all[every]
     if not inside.any():
-        inside = np.ones_like(inside)
-    before = _sampled(moving, lattice, None)[every]
-    after = _sampled(moving, lattice, whole)[every]
-    lengths = whole.magnitude()[every][inside]
-    folded = displacement.jacobian_determinant().array[every] <= 0
+        inside, inside_all = np.ones_like(inside), np.ones_like(inside_all)
+    before = _sampled(moving, points, None)
+    after = _sampled(moving, points, whole)
+    lengths = whole.magnitude()[inside]
+    folded = displacement.jacobian_determinant().array <= 0
     return FrameQuality(
         correlation(values[inside], before[inside]),
         correlation(values[inside], after[inside]),
-        100.0 * float(np.mean(folded[inside])),
+        100.0 * float(np.mean(folded[inside_all])),
         float(lengths.mean()),
         float(lengths.max()),
     )
