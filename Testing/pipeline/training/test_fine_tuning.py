@@ -62,7 +62,7 @@ def test_an_adapted_model_is_listed_and_a_cancelled_one_is_not(frames, tmp_path,
         )
     assert list(tmp_path.iterdir()) == []
     adapted = fine_tuning.fine_tune(
-        frames, start, 0.3, title="Ball of Ms B", resolution="full", learning_rate=3e-4, threads=1, catalogue=catalogue
+        frames, start, 0.15, title="Ball of Ms B", resolution="full", learning_rate=3e-4, threads=1, catalogue=catalogue
     )
     assert adapted.residual_after < adapted.residual_before
     assert adapted.steps > 0

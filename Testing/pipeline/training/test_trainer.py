@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from VoxelMorphRegistrationLib.errors import CancelledError, InputError
+from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.engines import load_engine
 from VoxelMorphRegistrationLib.pipeline.training.curve import read_curve
 from VoxelMorphRegistrationLib.pipeline.training.synthetic import SyntheticPairs
@@ -16,25 +17,32 @@ from VoxelMorphRegistrationLib.progress import Progress
 pytestmark = pytest.mark.tensorflow
 
 SHAPE = (32, 32, 32)
-SETTINGS = TrainingSettings(seed=3, shape=SHAPE, learning_rate=1e-3, warm_up_steps=5, averaging=0.9, mixed=False)
+SETTINGS = TrainingSettings(seed=3, shape=SHAPE, learning_rate=3e-4, warm_up_steps=5, averaging=0.9, mixed=False)
 HALF, ALL = 20, 40
-RECORDED_LOSS = None
+RECORDED_LOSSES = [0.6906, 0.1848]
 
 
 def _pairs() -> SyntheticPairs:
     return SyntheticPairs(3, SHAPE, CONTRAST, anatomies=2)
 
 
+def _trainer(folder) -> Trainer:
+    """From the embedded weights on four pairs again and again: from random ones nothing is learned in so few steps."""
+    few = [_pairs()(number) for number in range(4)]
+    start = Catalogue().weights_path(EMBEDDED_MODEL)
+    return Trainer(folder, lambda step: few[step % 4], SETTINGS, start, validation=[_pairs()(1000)])
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of 40 steps in one go, and one that was interrupted after 20 and is gone on with by another process."""
     folder = tmp_path_factory.mktemp("straight")
-    straight = Trainer(folder, _pairs(), SETTINGS, validation=[_pairs()(1000)])
+    straight = _trainer(folder)
     straight.run(HALF)
     copy = tmp_path_factory.mktemp("resumed") / "run"
     shutil.copytree(folder, copy)
     straight.run(ALL)
-    resumed = Trainer(copy, _pairs(), SETTINGS, validation=[_pairs()(1000)])
+    resumed = _trainer(copy)
     assert resumed.step == HALF
     resumed.run(ALL)
     return straight, resumed
@@ -44,7 +52,8 @@ def test_a_few_dozen_steps_reach_the_recorded_loss(trained) -> None:
     rows = read_curve(trained[0].folder / "curve.csv")
     losses = [row["loss"] for row in rows if np.isfinite(row["loss"])]
     assert [row["step"] for row in rows if np.isfinite(row["loss"])] == [20, 40]
-    assert losses[1] == pytest.approx(RECORDED_LOSS, rel=0.02)
+    assert losses == pytest.approx(RECORDED_LOSSES, rel=0.05)
+    assert losses[1] < 0.9 * losses[0]
 
 
 def test_going_on_equals_never_having_stopped(trained) -> None:

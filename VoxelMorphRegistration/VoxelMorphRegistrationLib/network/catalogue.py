@@ -19,9 +19,11 @@ from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.network.weights import download, file_sha256, verify
 from VoxelMorphRegistrationLib.progress import Progress
 
-DEFAULT_MODEL = "voxelmorph-brain-t1"
+BRAIN_MODEL = "voxelmorph-brain-t1"
+"""For two T1 brains without skull; its weights are downloaded."""
 EMBEDDED_MODEL = "voxelmorph-default"
 """For any anatomy and contrast; its weights are shipped."""
+DEFAULT_MODEL = BRAIN_MODEL
 CACHE_VARIABLE = "VOXELMORPH_REGISTRATION_CACHE"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -266,7 +268,7 @@ class Catalogue:
             if card.sha256 == file_sha256(path):
                 return card  # a known model, kept elsewhere
         return replace(
-            self.card(DEFAULT_MODEL),
+            self.card(BRAIN_MODEL),
             name=path.stem,
             title=path.name,
             description="A VxmDense file without a card: taken to expect what VoxelMorph's T1 model expects.",
