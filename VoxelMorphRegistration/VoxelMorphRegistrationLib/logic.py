@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from VoxelMorphRegistrationLib.pipeline.sequence.options import Keep as SequenceStorage
     from VoxelMorphRegistrationLib.pipeline.sequence.options import Mode as SequenceMode
     from VoxelMorphRegistrationLib.progress import Progress
+    from VoxelMorphRegistrationLib.slicer_bridge.batch_results import LoadedCases
     from VoxelMorphRegistrationLib.slicer_bridge.field_import import Choice
     from VoxelMorphRegistrationLib.slicer_bridge.field_running import ExaminedTransform, ImportedField
     from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import Direction
@@ -429,6 +430,40 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         from VoxelMorphRegistrationLib.slicer_bridge.sequence_running import suggested_reference
 
         return suggested_reference(sequenceBrowserOrSequence, _progress(progressCallback, isCancelled))
+
+    def saveSequence(self, sequence: Any, path: str | Path) -> list[Path]:
+        """Write a sequence's frames to one `.seq.nrrd` file (transforms, volumes, labelmaps) or into a folder.
+
+        In a folder there is a file for each frame: .nrrd, .seg.nrrd, .vtk or .mrk.json. Returns the files.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.sequence_files import save_sequence
+
+        return save_sequence(sequence, path)
+
+    def writeClusterFiles(self, request: SequenceRequest, folder: str | Path) -> list[str]:
+        """Write a sequence as a case of a batch into a folder; returns the command that runs the batch."""
+        from VoxelMorphRegistrationLib.slicer_bridge.sequence_batch import ClusterFiles
+
+        return ClusterFiles(request, Path(folder)).write()
+
+    def loadBatchResults(
+        self,
+        folder: str | Path,
+        sequenceBrowserOrSequence: Any = None,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> LoadedCases:
+        """The transforms and carried segmentations in a batch's output folder, as nodes and sequences.
+
+        :param sequenceBrowserOrSequence: gets the results of the case that has its name and number of frames; the
+          others get a browser of their own.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.batch_results import load_batch
+        from VoxelMorphRegistrationLib.slicer_bridge.sequences import SequenceOfVolumes
+
+        chosen = sequenceBrowserOrSequence
+        volumes = None if chosen is None else SequenceOfVolumes.of(chosen)
+        return load_batch(Path(folder), volumes, _progress(progressCallback, isCancelled))
 
     def sequenceOptions(
         self,

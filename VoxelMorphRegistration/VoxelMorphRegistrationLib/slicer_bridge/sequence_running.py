@@ -27,6 +27,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.sequence_results import SequenceNod
 from VoxelMorphRegistrationLib.slicer_bridge.sequences import SequenceOfVolumes, reference_grid
 from VoxelMorphRegistrationLib.slicer_bridge.waiting import waited_for
 
+_TIDYING = "VoxelMorph tidying"
 _WRITING = 0.85  # the part of a run after which nodes are made
 
 
@@ -191,7 +192,7 @@ class SequenceRun:
             self._job.wait(5.0)
             self._handover.close()
 
-        threading.Thread(target=tidy, name="VoxelMorph tidying").start()  # not a daemon: done even if the program ends
+        threading.Thread(target=tidy, name=_TIDYING).start()  # not a daemon: done even if the program ends
 
 
 def register_sequence_nodes(request: SequenceRequest, progress: Progress) -> SequenceFindings:

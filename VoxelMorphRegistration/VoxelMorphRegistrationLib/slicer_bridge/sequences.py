@@ -158,7 +158,7 @@ class SequenceOfVolumes:
 
     def _played_above(self) -> Any:
         parent = self.proxy.GetParentTransformNode()
-        while parent is not None and not self.browser.IsProxyNode(parent):
+        while parent is not None and self.browser.GetSequenceNode(parent) is None:
             parent = parent.GetParentTransformNode()
         return parent
 
