@@ -27,7 +27,7 @@ def still_network(folder: Path) -> str:
 
 def moved(frame: int) -> np.ndarray:
     """Where POINT lies in a frame."""
-    return np.array(POINT) + [SHIFTS[frame] - SHIFTS[REFERENCE], 0, 0]
+    return np.add(POINT, (SHIFTS[frame] - SHIFTS[REFERENCE], 0, 0))
 
 
 def add_sequence(name: str = "CT", selected: int = 3) -> tuple[Any, Any]:

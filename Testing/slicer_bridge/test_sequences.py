@@ -148,7 +148,7 @@ def test_hold_moves_each_frame_onto_the_reference(scene, logic, network):
 
 def test_a_bent_field_carries_points_surfaces_and_labels_alike(scene, tmp_path):
     """Exactly known fields, on an oblique grid of their own, through the same writing of nodes."""
-    browser, sequence = s.add_sequence()
+    browser, _sequence = s.add_sequence()
     volumes, store = SequenceOfVolumes.of(browser), SequenceStore(tmp_path / "results")
     store.begin({"frames": len(volumes)}, {"reference": s.REFERENCE})
     lattice = s.frames_grid().with_shape((17, 18, 19))
