@@ -28,14 +28,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "Resources" / "Screenshots")
     parser.add_argument("--resolution", default="Full", help="as the panel says: Full, Half or Quarter")
     parser.add_argument("--only-fields", action="store_true", help="only the pictures of foreign fields")
+    parser.add_argument("--only-sequence", action="store_true", help="only the picture of a sequence")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["VOXELMORPH_REGISTRATION_CACHE"] = cache
         pictures = _Pictures(options.output, options.resolution, Path(cache))
-        if not options.only_fields:
+        if not (options.only_fields or options.only_sequence):
             pictures.take()
-        pictures.take_foreign_fields()
+        if not options.only_sequence:
+            pictures.take_foreign_fields()
+        if not options.only_fields:
+            pictures.take_sequence()
         pictures.close()
 
 
@@ -153,6 +157,38 @@ class _Pictures:
         user.wait_until(lambda: not panel.control.busy, 120)
         self._grab("panel-wrong-transform")
         wrong.diagnoseCollapsibleButton.collapsed = True
+
+    def take_sequence(self) -> None:
+        """The template's head, nodding: five frames, at quarter resolution, with its brain carried to each."""
+        import slicer
+        import vtk
+        from host import user
+
+        panel = self._widget.panel
+        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "Nodding head")
+        for node in (self._fixed, self._moving, self._mask):
+            node.SetAndObserveTransformNodeID(None)
+        for n, degrees in enumerate((0, 2, 4, 2, 0)):
+            frame, turn = self._fixed.CreateNodeInstance(), vtk.vtkTransform()
+            frame.CopyContent(self._fixed, True)
+            turn.RotateX(degrees)
+            frame.ApplyTransform(turn)
+            sequence.SetDataNodeAtValue(frame, str(n))
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Nodding head browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        self._open("inputs", "outputs", "settings", "advanced", "log", "masks", "models", "setup", opened=False)
+        section = panel.sequences._ui
+        section.sequenceCollapsibleButton.collapsed = False
+        self._open("settings")
+        user.choose_text(panel.ui.resolutionComboBox, "Quarter")
+        self._open("settings", opened=False)
+        user.choose(section.sequenceSelector, browser)
+        user.choose(section.sequenceCarriedSelector, self._mask)
+        user.click(section.sequenceRunButton)
+        user.wait_until(lambda: not panel.control.busy, 300)
+        self._grab("panel-sequence")
+        section.sequenceCollapsibleButton.collapsed = True
 
     def close(self) -> None:
         """End what was started, and list the pictures."""
