@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing
 from abc import ABC, abstractmethod
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from VoxelMorphRegistrationLib.progress import Progress
@@ -25,6 +26,11 @@ class BackgroundJob(ABC, Generic[Result_co]):
     """What it is called in a sentence: "The TITLE failed"."""
     relief: ClassVar[str] = "use smaller volumes"
     """What the user can do where there is not enough memory for it."""
+
+    @property
+    def temporary_folder(self) -> Path | None:
+        """A folder of the parent's, which is removed by the process if the parent ends before it could do so."""
+        return None
 
     @abstractmethod
     def run(self, progress: Progress) -> Result_co:

@@ -49,6 +49,11 @@ class SequenceJob(BackgroundJob[SequenceSummary]):
     labels: Image | None = None
     catalogue: Catalogue = field(default_factory=Catalogue)
 
+    @property
+    def temporary_folder(self) -> Path:
+        """That of the frames."""
+        return self.frames.folder
+
     def run(self, progress: Progress) -> SequenceSummary:
         """Register, as `register_sequence` says."""
         result = register_sequence(

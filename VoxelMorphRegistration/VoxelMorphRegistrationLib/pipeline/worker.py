@@ -96,6 +96,7 @@ class _Worker:
         self._jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._cancelled = False
         self._folder: Path | None = None  # of the job that is being done
+        self._temporary: Path | None = None  # the parent's, of the last job that has one
 
     def serve(self) -> NoReturn:
         signal.signal(signal.SIGINT, self._on_interrupt)
@@ -149,6 +150,7 @@ class _Worker:
 
             kind = job_class(name)
             job: BackgroundJob[Any] = exchange.unpack(kind, packed, folder)
+            self._temporary = job.temporary_folder
             progress = Progress(self._report, lambda: self._cancelled)
             result = job.run(progress.part(0.01, 0.99))
             progress("Handing back the result", 0.99)
@@ -194,11 +196,13 @@ class _Worker:
     def _leave(self, *, tidy: bool = False) -> NoReturn:
         """End now: what the engines and a thread that waits for stdin do at a normal end may crash or block.
 
-        ``tidy`` when the parent is gone and cannot remove the job's folder itself.
+        ``tidy`` when the parent is gone and cannot remove its folders itself.
         """
-        while tidy and self._folder is not None and self._folder.exists():  # again if a file was just being written
-            shutil.rmtree(self._folder, ignore_errors=True)
-            tidy = sys.platform != "win32"  # which removes no open file
+        for folder in (self._folder, self._temporary) if tidy else ():
+            while folder is not None and folder.exists():  # again if a file was just being written
+                shutil.rmtree(folder, ignore_errors=True)
+                if sys.platform == "win32":  # which removes no open file
+                    break
         with suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(0)
