@@ -179,3 +179,26 @@ def test_a_mask_of_a_few_voxels(brain, which):
     array[50, 60, 50] = 1
     with pytest.raises(InputError, match=r"cannot be pre-aligned .*a mask leaves too little.*pre-alignment 'none'"):
         pre_align(brain, brain, **{which: brain.with_array(array)})
+
+
+def _half_ellipsoids(inverted: bool) -> Image:
+    """A body with organs that is nearly its own mirror image."""
+    grid = Grid((48, 56, 52), np.diag([3.0, 3.0, 3.0, 1.0]))
+    x, y, z = np.moveaxis(grid.to_ras(np.stack(np.indices(grid.shape), -1)) - grid.centre_ras, -1, 0)
+    body = (x / 60) ** 2 + (y / 75) ** 2 + (z / 65) ** 2 < 1
+    values = 100 + 60 * np.cos(x / 15) * np.cos(y / 18) + 40 * np.sin(z / 14) + 5 * np.sin(x / 20)
+    return Image(np.where(body, 250 - values if inverted else values, 0).astype(np.float32), grid, "body")
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_contrast_is_found_out_and_nothing_is_mirrored(inverted: bool) -> None:
+    fixed = _half_ellipsoids(False)
+    shift = np.eye(4)
+    shift[:3, 3] = (6, -9, 4)
+    moving = _half_ellipsoids(inverted)
+    moving = Image(moving.array, moving.grid.moved_by(shift), "moving")
+    found = pre_align(fixed, moving, "affine", same_contrast=None).matrix
+    assert np.linalg.det(found[:3, :3]) > 0
+    points = fixed.grid.to_ras(np.argwhere(fixed.array > 0)[::500])
+    mapped = points @ found[:3, :3].T + found[:3, 3]
+    assert np.linalg.norm(mapped - (points + shift[:3, 3]), axis=-1).mean() < 3  # a voxel

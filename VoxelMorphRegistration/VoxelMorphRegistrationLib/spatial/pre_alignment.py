@@ -219,6 +219,9 @@ def _of_one_contrast(fixed: Image, moving: Image, matrix: Floats) -> bool:
     if not a.size or not a.std() or not b.std():
         return True
     correlation = float(np.corrcoef(a, b)[0, 1])
+    brighter = a > a.mean()  # in a CT, the body: a body and the air around it rise together in any two contrasts
+    if np.cov(a[brighter], b[brighter])[0, 1] <= 0:
+        return False
     return correlation > 0 and correlation**2 >= _ALIKE * max(_correlation_ratio(a, b), _correlation_ratio(b, a))
 
 
@@ -254,5 +257,7 @@ def _as_affine(transform: sitk.Transform) -> sitk.AffineTransform:
 
 
 def _is_plausible(transform: sitk.Transform) -> bool:
-    scales = np.linalg.svd(np.reshape(transform.GetMatrix(), (3, 3)), compute_uv=False)
-    return bool(scales.max() < _LARGEST_SCALE and scales.min() > 1 / _LARGEST_SCALE)
+    """Neither much larger or smaller, nor a mirror image, which of a head is nearly as good."""
+    matrix = np.reshape(transform.GetMatrix(), (3, 3))
+    scales = np.linalg.svd(matrix, compute_uv=False)
+    return bool(scales.max() < _LARGEST_SCALE and scales.min() > 1 / _LARGEST_SCALE and np.linalg.det(matrix) > 0)
