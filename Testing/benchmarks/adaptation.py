@@ -1,6 +1,7 @@
 """What adapting the default model to one patient gains: a synthetic breathing sequence made from the trunk CT.
 
-    cd Testing && PYTHONPATH=.:../VoxelMorphRegistration ../.venv/bin/python -m benchmarks.adaptation --frames 50 --minutes 10
+    cd Testing && export PYTHONPATH=.:../VoxelMorphRegistration
+    ../.venv/bin/python -m benchmarks.adaptation --frames 50 --minutes 10
 
 The sequence is the tests' own (``pipeline/sequence/breathing.py``), with noise; every fifth frame is registered to the
 first, before and after the adaptation to all of them, and judged by points whose true place in each frame is known.

@@ -1,6 +1,7 @@
-"""What the shipped default model does, and where it fails: ``python -m benchmarks.model_report`` (see Docs).
+"""What the shipped default model does, and where it fails.
 
-cd Testing && PYTHONPATH=.:../VoxelMorphRegistration ../.venv/bin/python -m benchmarks.model_report --write ../Docs/default-model.md
+cd Testing && export PYTHONPATH=.:../VoxelMorphRegistration
+../.venv/bin/python -m benchmarks.model_report --write ../Docs/default-model.md
 """
 
 from __future__ import annotations
