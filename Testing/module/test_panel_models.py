@@ -240,8 +240,8 @@ def test_a_file_is_added_used_and_removed(panel, host, cache, tmp_path):
     host.dialogs.expect("Delete the files of My own: network")
     user.click(panel.ui.removeModelButton)
     assert not list(cache.glob(f"{name}*"))
-    assert panel.parameters.model == "voxelmorph-brain-t1"
-    assert panel.ui.modelComboBox.currentText == "VoxelMorph brain T1"
+    assert panel.parameters.model == "voxelmorph-default"
+    assert panel.ui.modelComboBox.currentText == "VoxelMorph any anatomy"
     assert panel.ui.modelComboBox.findData(name) == -1
 
 

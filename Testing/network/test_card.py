@@ -9,7 +9,7 @@ import pytest
 from shared_data import shared
 from VoxelMorphRegistrationLib.errors import ModelError
 from VoxelMorphRegistrationLib.network.card import ModelCard
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue, shipped_cards_folder
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue, shipped_cards_folder
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.network.weights import file_sha256
 
@@ -23,7 +23,7 @@ def test_a_shipped_card_is_complete_and_written_as_to_json_writes_it(path):
 
 
 def test_the_default_card_describes_the_official_weights():
-    card = Catalogue().card(DEFAULT_MODEL)
+    card = Catalogue().card(BRAIN_MODEL)
     weights = shared("weights/vxm_dense_brain_T1_3D_mse.h5")
     assert file_sha256(weights) == card.sha256
     assert (weights.name, weights.stat().st_size) == (card.file_name, card.size_bytes)
@@ -33,7 +33,7 @@ def test_the_default_card_describes_the_official_weights():
 
 
 def test_a_card_survives_json(tmp_path):
-    card = dataclasses.replace(Catalogue().card(DEFAULT_MODEL), title="Größe", spacing_mm=(0.5, 1.0, 2.0))
+    card = dataclasses.replace(Catalogue().card(BRAIN_MODEL), title="Größe", spacing_mm=(0.5, 1.0, 2.0))
     path = tmp_path / "card.json"
     path.write_text(card.to_json(), encoding="utf-8")
     assert ModelCard.from_json(path) == card
@@ -72,7 +72,7 @@ def test_a_card_survives_json(tmp_path):
     ],
 )
 def test_a_wrong_field_is_named(tmp_path, change, message):
-    values = json.loads(Catalogue().card(DEFAULT_MODEL).to_json()) | change
+    values = json.loads(Catalogue().card(BRAIN_MODEL).to_json()) | change
     path = tmp_path / "card.json"
     path.write_text(json.dumps(values))
     with pytest.raises(ModelError, match=message) as raised:
@@ -81,7 +81,7 @@ def test_a_wrong_field_is_named(tmp_path, change, message):
 
 
 def test_a_lacking_field_is_named(tmp_path):
-    values = json.loads(Catalogue().card(DEFAULT_MODEL).to_json())
+    values = json.loads(Catalogue().card(BRAIN_MODEL).to_json())
     del values["licence"]
     path = tmp_path / "card.json"
     path.write_text(json.dumps(values))

@@ -15,13 +15,13 @@ from shared_data import shared
 from VoxelMorphRegistrationLib.errors import ModelError
 from VoxelMorphRegistrationLib.network.card import ModelCard
 from VoxelMorphRegistrationLib.network.catalogue import (
+    BRAIN_MODEL,
     CACHE_VARIABLE,
-    DEFAULT_MODEL,
     Catalogue,
     user_cache_folder,
 )
 
-CARD = Catalogue().card(DEFAULT_MODEL)
+CARD = Catalogue().card(BRAIN_MODEL)
 
 
 @pytest.fixture
@@ -44,31 +44,31 @@ def put_card(folder: Path, **changes: object) -> ModelCard:
 
 def test_an_unknown_model_lists_the_known_ones(catalogue):
     put_card(catalogue.cache_folder, name="mine")
-    with pytest.raises(ModelError, match=rf'no model "brian"; the known ones are: .*{DEFAULT_MODEL}.*, mine\.'):
+    with pytest.raises(ModelError, match=rf'no model "brian"; the known ones are: .*{BRAIN_MODEL}.*, mine\.'):
         catalogue.card("brian")
 
 
 def test_the_users_cards_come_after_the_shipped_ones_and_do_not_replace_them(catalogue, caplog):
     put_card(catalogue.cache_folder, name="mine")
-    put_card(catalogue.cache_folder, name=DEFAULT_MODEL, title="An impostor")
+    put_card(catalogue.cache_folder, name=BRAIN_MODEL, title="An impostor")
     (catalogue.cache_folder / "broken.json").write_text("{}")
     names = [card.name for card in catalogue.cards()]
     assert names[-1] == "mine"
-    assert names.count(DEFAULT_MODEL) == 1
-    assert catalogue.card(DEFAULT_MODEL).title == CARD.title
+    assert names.count(BRAIN_MODEL) == 1
+    assert catalogue.card(BRAIN_MODEL).title == CARD.title
     assert "broken.json" in caplog.text
 
 
 def test_weights_in_the_cache_are_used_only_with_the_right_checksum(catalogue, official):
-    assert not catalogue.is_available(DEFAULT_MODEL)
+    assert not catalogue.is_available(BRAIN_MODEL)
     catalogue.cache_folder.mkdir()
     in_cache = catalogue.cache_folder / CARD.file_name
     in_cache.write_bytes(official.read_bytes()[:-1])
-    assert not catalogue.is_available(DEFAULT_MODEL)
+    assert not catalogue.is_available(BRAIN_MODEL)
     shutil.copy(official, in_cache)
-    assert catalogue.is_available(DEFAULT_MODEL)
-    assert catalogue.weights_path(DEFAULT_MODEL) == in_cache
-    assert catalogue.download(DEFAULT_MODEL) == in_cache
+    assert catalogue.is_available(BRAIN_MODEL)
+    assert catalogue.weights_path(BRAIN_MODEL) == in_cache
+    assert catalogue.download(BRAIN_MODEL) == in_cache
 
 
 def test_shipped_weights_come_first_and_are_not_removed(tmp_path, official):

@@ -13,7 +13,7 @@ from network.network_data import BRAIN_CENTRE, OFFICIAL_WEIGHTS, brain
 from scipy.ndimage import map_coordinates
 from shared_data import shared
 from VoxelMorphRegistrationLib.errors import EngineError, InputError, ModelError
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.engines import available_engines, load_engine
 from VoxelMorphRegistrationLib.network.engines.openvino_engine import build_graph
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
@@ -95,7 +95,7 @@ except EngineError as error:
 
 def test_weights_of_the_wrong_checksum_never_reach_an_engine():
     with pytest.raises(ModelError, match="is not the one its model card describes"):
-        load_engine("auto", shared("default_model_seed/seed.h5"), sha256=Catalogue().card(DEFAULT_MODEL).sha256)
+        load_engine("auto", shared("default_model_seed/seed.h5"), sha256=Catalogue().card(BRAIN_MODEL).sha256)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

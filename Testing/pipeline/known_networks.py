@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
 
 _FEATURES = [[4, 4, 4, 4], [4, 4, 4, 4, 4]]
 _VELOCITY = {"unet_half_res": True, "int_downsize": 2, "int_steps": 7}
@@ -64,6 +64,6 @@ def write_vxm_dense(
         "size_bytes": path.stat().st_size,
         "source_url": "",
     }
-    described = dataclasses.replace(Catalogue().card(DEFAULT_MODEL), **(words | (card or {})))
+    described = dataclasses.replace(Catalogue().card(BRAIN_MODEL), **(words | (card or {})))
     path.with_suffix(".json").write_text(described.to_json(), encoding="utf-8")
     return path

@@ -30,7 +30,7 @@ from VoxelMorphRegistrationLib.errors import (
     ModelError,
     RegistrationError,
 )
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.weights import file_sha256
 from VoxelMorphRegistrationLib.pipeline.background import Finished, LogLine, RunningJob, StageReached, Worker
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult, register
@@ -326,7 +326,7 @@ class TestCancelling:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=str(tmp_path))) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             card = replace(
-                Catalogue().card(DEFAULT_MODEL),
+                Catalogue().card(BRAIN_MODEL),
                 name="slow",
                 file_name="slow.h5",
                 sha256=file_sha256(tmp_path / "model.bin"),
@@ -511,7 +511,7 @@ class TestPrivatePackages:
         finish(make_worker(bare_python, [packages]).start(RegistrationJob(*pair, quick)))
 
     def test_no_engine(self, tmp_path, bare_python, make_worker, pair, quick, model):
-        card = replace(Catalogue().card(DEFAULT_MODEL), name="mine", file_name=model.name, sha256=file_sha256(model))
+        card = replace(Catalogue().card(BRAIN_MODEL), name="mine", file_name=model.name, sha256=file_sha256(model))
         (tmp_path / "mine.json").write_text(card.to_json(), encoding="utf-8")
         (tmp_path / model.name).write_bytes(model.read_bytes())
         arguments = {"catalogue": Catalogue(cache_folder=tmp_path)}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spatial.geometry import AXIS_ORDERS, grid_of, grids, quick, rotation
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
-CARD = Catalogue().card(DEFAULT_MODEL)
+CARD = Catalogue().card(BRAIN_MODEL)
 cards = st.builds(
     lambda orientation, spacing, multiple: dataclasses.replace(
         CARD, orientation=orientation, spacing_mm=spacing, shape_multiple=multiple

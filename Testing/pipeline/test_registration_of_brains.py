@@ -194,13 +194,13 @@ def test_unaligned_people_under_segmentations_as_masks(pair):
 
 def test_the_model_is_found_by_name_where_its_file_is_at_hand(pair, reference, tmp_path):
     """By the catalogue, as a user names it; the weights are copied into a cache folder, nothing is downloaded."""
-    from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+    from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
 
     catalogue = Catalogue(cache_folder=tmp_path)
-    Path(tmp_path / catalogue.card(DEFAULT_MODEL).file_name).write_bytes(pair.weights.read_bytes())
+    Path(tmp_path / catalogue.card(BRAIN_MODEL).file_name).write_bytes(pair.weights.read_bytes())
     options = RegistrationOptions(resolution="half", pre_align="none")
     result = register(pair.fixed, pair.moving, options, catalogue=catalogue)
-    assert result.model == DEFAULT_MODEL
+    assert result.model == BRAIN_MODEL
     np.testing.assert_allclose(
         result.deformation.map_points(pair.points), reference.deformation.map_points(pair.points), atol=1e-3
     )

@@ -77,7 +77,7 @@ def add_commands(commands: Any) -> None:
     how = parser.add_argument_group("registration")
     how.add_argument(
         "--model",
-        default="voxelmorph-brain-t1",
+        default="voxelmorph-default",
         metavar="NAME",
         help="a model's name (see: voxelmorph-registration models list) or the path of a VoxelMorph .h5 file "
         "(default: %(default)s)",

@@ -23,7 +23,7 @@ BRAIN_MODEL = "voxelmorph-brain-t1"
 """For two T1 brains without skull; its weights are downloaded."""
 EMBEDDED_MODEL = "voxelmorph-default"
 """For any anatomy and contrast; its weights are shipped."""
-DEFAULT_MODEL = BRAIN_MODEL
+DEFAULT_MODEL = EMBEDDED_MODEL
 CACHE_VARIABLE = "VOXELMORPH_REGISTRATION_CACHE"
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image 
     scale = RESOLUTIONS[resolution]
     wanted = np.array(card.spacing_mm) * scale
     if card.any_spacing:
-        wanted, scale = _fitting_spacing(lattice, card, scale), 1
+        wanted, scale = fitting_spacing(lattice.shape, lattice.spacing, card, scale), 1
     ratio = wanted / lattice.spacing
     same = bool(np.all(np.abs(ratio - np.round(ratio)) <= _SAME_SPACING * ratio) and np.all(np.round(ratio) == scale))
     step = np.round(ratio) if same else ratio  # in voxels of the fixed lattice
@@ -65,10 +66,13 @@ def plan_model_grid(fixed: Image, card: ModelCard, resolution: str, mask: Image 
     return ModelGridPlan(grid, same and scale == 1, _describe(grid, fixed, resolution))
 
 
-def _fitting_spacing(lattice: Grid, card: ModelCard, scale: int) -> npt.NDArray[np.float64]:
-    volume = float(np.prod(np.array(lattice.shape) * lattice.spacing))
+def fitting_spacing(
+    shape: tuple[int, ...], spacing: npt.NDArray[np.floating[Any]], card: ModelCard, scale: int
+) -> npt.NDArray[np.float64]:
+    """The network's spacing in mm on content of so many voxels, for a model of any voxel size: see plan_model_grid."""
+    volume = float(np.prod(np.array(shape) * spacing))
     coarse_enough = (volume / (_MOST_VOXELS / scale**3)) ** (1 / 3)
-    fitting: npt.NDArray[np.float64] = np.maximum(card.spacing_mm, max(float(lattice.spacing.min()), coarse_enough))
+    fitting: npt.NDArray[np.float64] = np.maximum(card.spacing_mm, max(float(np.min(spacing)), coarse_enough))
     return fitting
 
 

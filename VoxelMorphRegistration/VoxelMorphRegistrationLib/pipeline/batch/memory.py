@@ -10,9 +10,9 @@ import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import RegistrationError
 from VoxelMorphRegistrationLib.network.card import ModelCard
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, DEFAULT_MODEL, Catalogue
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case
-from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
+from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, fitting_spacing
 
 BYTES_AT_REST = 350e6
 """Of a worker that has registered nothing yet: interpreter, Dask, SimpleITK, the inference engine."""
@@ -44,7 +44,9 @@ def _bytes_for(case: Case, card: ModelCard) -> float:
     volumes = [case.inputs[name] for name in ("fixed", "moving", "sequence") if name in case.inputs]
     headers = [_header(volume) for volume in volumes]
     shape, spacing = headers[0]
-    finest = np.array(card.spacing_mm).min() * RESOLUTIONS[case.options.get("resolution", "full")]
+    scale = RESOLUTIONS[case.options.get("resolution", "full")]
+    wanted = fitting_spacing(shape, spacing, card, scale) if card.any_spacing else np.array(card.spacing_mm) * scale
+    finest = float(wanted.min())
     side = np.ceil(np.array(shape) * spacing / finest / card.shape_multiple + 1) * card.shape_multiple
     voxels = sum(float(np.prod(shape)) for shape, _ in headers)
     return BYTES_PER_MODEL_VOXEL * float(np.prod(side)) + BYTES_PER_VOLUME_VOXEL * voxels
@@ -55,7 +57,7 @@ def _card(catalogue: Catalogue, model: str) -> ModelCard:
         sidecar = Path(model).with_suffix(".json")
         return ModelCard.from_json(sidecar) if sidecar.is_file() else catalogue.card(model)
     except RegistrationError:
-        return catalogue.card(DEFAULT_MODEL)  # a file without a card is taken to be like it
+        return catalogue.card(BRAIN_MODEL)  # a file without a card is taken to be like it
 
 
 def _header(volume: str) -> tuple[tuple[int, ...], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
