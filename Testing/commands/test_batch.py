@@ -5,20 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from pipeline.batch.running_batch import (
     PACKAGE,
     Count,
     end_group,
     finished_markers,
-    kill_workers_at_random,
     start_batch,
     wait_for,
     worker_processes,
@@ -58,27 +60,30 @@ def add_case(cases: Path, **row: str) -> None:
 
 def test_workers_killed_at_random(tmp_path):
     """Every case is finished once, whoever is killed; a failing one is told and stops nobody."""
-    cases, output = write_small_cases(tmp_path, 20), tmp_path / "out"
+    cases, output = write_small_cases(tmp_path, 40), tmp_path / "out"
     add_case(cases, name="bad", moving=broken(tmp_path / "bad.nii.gz"))
     batch = start_batch(cases, output, "--workers", "2")
-    wait_for(lambda: len(finished_markers(output)) >= 2)
-    killed = kill_workers_at_random(
-        lambda: batch.poll() is None, lambda: worker_processes(batch.pid), (0.3, 1.5), at_most=4
-    )
+    chance, killed = random.Random(0), 0
+    for goal in (2, 7, 12, 17):  # by how far it has come, not by the clock: it goes as fast as the machine does
+        wait_for(lambda goal=goal: len(finished_markers(output)) >= goal)
+        wait_for(lambda: bool(worker_processes(batch.pid)))
+        with suppress(psutil.NoSuchProcess, IndexError):
+            chance.choice(worker_processes(batch.pid)).kill()
+            killed += 1
     said, complained = batch.communicate(timeout=60)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     assert killed >= 3
-    count = Count.of(output, names(20))
-    assert (count.once, count.again, count.lost) == (20, 0, 0)
-    assert count.attempts <= 20 + killed  # a lost worker takes one case with it
+    count = Count.of(output, names(40))
+    assert (count.once, count.again, count.lost) == (40, 0, 0)
+    assert count.attempts <= 40 + killed  # a lost worker takes one case with it
 
     told = manifest(output)
-    assert set(told) == {*names(20), "bad"}
-    assert all(told[name] == json.loads((output / f"cases/{name}/case.json").read_text()) for name in names(20))
+    assert set(told) == {*names(40), "bad"}
+    assert all(told[name] == json.loads((output / f"cases/{name}/case.json").read_text()) for name in names(40))
     assert told["bad"]["status"] == "failed"
     assert "bad.nii.gz cannot be read" in told["bad"]["error"]
-    assert "1 of 21 cases failed" in complained
-    assert "21 of 21" in complained  # the progress: how many, how fast, how long
+    assert "1 of 41 cases failed" in complained
+    assert "41 of 41" in complained  # the progress: how many, how fast, how long
     assert "left)" in complained
     assert "bad: " in said
     assert "Traceback" not in complained

@@ -55,8 +55,9 @@ def library() -> Iterator[None]:
 def panel(host, cache, temporary, library) -> Iterator[Any]:
     """The module's panel, shown, with the small network chosen. Afterwards nothing may be left of what it did."""
     pytest.importorskip("openvino", reason="needs an engine (pip install openvino)")
+    from child_processes import children
     from host import user
-    from module.support import MODULE, SMALL_MODEL, Panel, children, our_threads
+    from module.support import MODULE, SMALL_MODEL, Panel, our_threads
 
     panel = Panel(host, host.show(host.load_module(MODULE)))
     panel.parameters.model = SMALL_MODEL

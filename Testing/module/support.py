@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from host import user
 from pipeline.small_pair import small_volume, write_small_model
 from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCard
@@ -124,18 +123,6 @@ class Panel:
             and not self.ui.progressBar.visible
             and not self.host.app.overrideCursor()
         )
-
-
-def children() -> list[psutil.Process]:
-    """The processes that this one started and that are still there."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-        except psutil.NoSuchProcess:
-            pass
-    return found
 
 
 def our_threads() -> list[str]:

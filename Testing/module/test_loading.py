@@ -112,7 +112,8 @@ def test_nothing_runs_at_file_scope(path):
             elif isinstance(node, ast.Expr):
                 assert isinstance(node.value, ast.Constant), where
             else:
-                allowed = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+                definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+                allowed = ast.Import | ast.ImportFrom | definitions | ast.Assign | ast.AnnAssign
                 assert isinstance(node, allowed), where
 
     check(ast.parse(path.read_text(encoding="utf-8")).body)

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from child_processes import children
 from host import scene as scenes
 from host import user
-from module.support import MODULE, SMALL_MODEL, add_small_model, children
+from module.support import MODULE, SMALL_MODEL, add_small_model
 from slicer_bridge.support import add_transform
 from VoxelMorphRegistrationLib.network.packages import ENGINE_PACKAGES
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
@@ -247,7 +248,7 @@ def test_a_scene_restores_every_choice(panel, host, cache, tmp_path):
     scenes.save_scene(tmp_path / "scene.mrb")
     host.scene.Clear(False)
     assert panel.ui.preAlignmentComboBox.currentText == "Affine"
-    assert panel.ui.modelComboBox.currentText == "VoxelMorph brain T1"
+    assert panel.ui.modelComboBox.currentText == "VoxelMorph any anatomy"
     assert not panel.ui.keepFilesCheckBox.checked
     scenes.load_scene(tmp_path / "scene.mrb")
     user.process_events()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from child_processes import children
 from host import scene as scenes
 from host import user
-from module.support import children, has_field, scene_content, shown
+from module.support import has_field, scene_content, shown
 from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
 from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (

@@ -10,10 +10,11 @@ import time
 
 import numpy as np
 import pytest
+from child_processes import children
 from host import scene as scenes
 from host import user
 from host.example_module import write_example
-from module.support import SMALL_MODEL, children, has_field, scene_content, shown, world_voxels
+from module.support import SMALL_MODEL, has_field, scene_content, shown, world_voxels
 from slicer_bridge.support import add_transform
 
 pytestmark = pytest.mark.timeout(300)

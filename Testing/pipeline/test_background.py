@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from child_processes import children
 from pipeline.small_pair import small_volume, write_small_model
 from shared_data import shared
 from VoxelMorphRegistrationLib.errors import (
@@ -97,12 +98,6 @@ def quick(model) -> RegistrationOptions:
 def slow(model) -> RegistrationOptions:
     """Every stage lasts long enough for something to happen to it."""
     return RegistrationOptions(model=str(model), engine="openvino", resolution="full", inverse=True)
-
-
-def children() -> list[psutil.Process]:
-    """This process's, and theirs, that have not ended."""
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:

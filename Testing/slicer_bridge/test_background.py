@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from child_processes import children
 from pipeline.small_pair import small_volume, write_small_model
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError
 from VoxelMorphRegistrationLib.pipeline.background import RunningJob, StageReached
@@ -48,11 +48,6 @@ def nothing_left(tmp_path, monkeypatch) -> Iterator[None]:
     close_shared_worker()
     assert children() == []
     assert list(temporary.iterdir()) == []
-
-
-def children() -> list[psutil.Process]:
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from child_processes import children
 from pipeline.conventions import cases
 from pipeline.conventions.matrix import RIGHT
 from slicer_bridge.support import scene_content
-from slicer_bridge.test_background import children
 from VoxelMorphRegistrationLib.errors import CancelledError, FileError, InputError, TransformError
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker

@@ -50,8 +50,6 @@ def kill_workers_at_random(
     running: Callable[[], bool],
     workers: Callable[[], list[psutil.Process]],
     pause: tuple[float, float],
-    *,
-    at_most: int = 10**9,
     seed: int = 0,
 ) -> int:
     """While it runs, kill -9 a worker after pauses of random length, whatever it does; how many were killed."""
@@ -59,7 +57,7 @@ def kill_workers_at_random(
     wait_until = time.monotonic() + chance.uniform(*pause)
     while running():
         time.sleep(0.02)
-        if killed < at_most and time.monotonic() > wait_until and (found := workers()):
+        if time.monotonic() > wait_until and (found := workers()):
             try:
                 chance.choice(found).kill()
                 killed += 1
