@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 def tiny(panel, tmp_path, monkeypatch) -> TinyEngine:
     """A stand-in of an engine's packages, which come from a folder of wheels; the real engine runs without them."""
-    from VoxelMorphRegistrationLib.panel import registration_panel, setup_section
+    from VoxelMorphRegistrationLib.panel import engine_first, setup_section
 
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -31,7 +31,7 @@ def tiny(panel, tmp_path, monkeypatch) -> TinyEngine:
     def installation(*_):
         return engine.installation(python=Path(sys.executable), host_path=[], disk_mb=2)
 
-    monkeypatch.setattr(registration_panel, "chosen_installation", installation)
+    monkeypatch.setattr(engine_first, "chosen_installation", installation)
     both = {"openvino": installation(), "tensorflow": installation()}
     monkeypatch.setattr(setup_section, "installations", lambda: both)
     return engine

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from VoxelMorphRegistrationLib.commands import exit_codes
+from VoxelMorphRegistrationLib.commands import exit_codes, shared_options
 
 _EXAMPLE = """\
 example:
@@ -75,51 +75,17 @@ def add_commands(commands: Any) -> None:
     )
 
     how = parser.add_argument_group("registration")
-    how.add_argument(
-        "--model",
-        default="voxelmorph-default",
-        metavar="NAME",
-        help="a model's name (see: voxelmorph-registration models list) or the path of a VoxelMorph .h5 file "
-        "(default: %(default)s)",
+    shared_options.add_registration(
+        how,
+        pre_align=("affine", "how the volumes are brought together before the network"),
+        resolution=(
+            "full",
+            "voxel size on which the network works; half is several times faster and a little less exact",
+        ),
+        refine="how long to improve the network's field on this very pair, voxel by voxel: 5 to 30 are useful; the "
+        "result is never less alike than without, and it ends early where nothing more is gained",
     )
-    how.add_argument(
-        "--engine",
-        choices=("auto", "openvino", "tensorflow"),
-        default="auto",
-        help="what runs the network; auto takes the fastest that is installed (default: auto)",
-    )
-    how.add_argument(
-        "--pre-align",
-        choices=("none", "centre", "rigid", "affine"),
-        default="affine",
-        help="how the volumes are brought together before the network (default: affine)",
-    )
-    how.add_argument(
-        "--resolution",
-        choices=("full", "half", "quarter"),
-        default="full",
-        help="voxel size on which the network works; half is several times faster and a little less exact "
-        "(default: full)",
-    )
-    how.add_argument(
-        "--intensity",
-        choices=("card", "none"),
-        default="card",
-        help="card: prepare the grey values as the model's card says; none: they are prepared already (default: card)",
-    )
-    how.add_argument(
-        "--refine",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="how long to improve the network's field on this very pair, voxel by voxel: 5 to 30 are useful; the "
-        "result is never less alike than without, and it ends early where nothing more is gained (default: 0, not "
-        "at all)",
-    )
-
-    talk = parser.add_argument_group("messages")
-    talk.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
-    talk.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    shared_options.add_messages(parser)
     parser.set_defaults(run=_run, check=lambda arguments: _check(parser, arguments))
 
 

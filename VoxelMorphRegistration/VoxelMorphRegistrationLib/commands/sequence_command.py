@@ -17,7 +17,6 @@ from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import SequenceError
 from VoxelMorphRegistrationLib.files.frames import open_frames
 from VoxelMorphRegistrationLib.files.volumes import read_labels
-from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
 from VoxelMorphRegistrationLib.pipeline.sequence import (
     DIRECTIONS,
@@ -73,7 +72,7 @@ def _options(arguments: argparse.Namespace) -> SequenceOptions:
         keep=arguments.keep,
         moved=arguments.direction == "hold" if arguments.moved is None else arguments.moved,
         registration=RegistrationOptions(
-            model=arguments.model or DEFAULT_MODEL,
+            model=arguments.model,
             engine=arguments.engine,
             pre_align=arguments.pre_align,
             resolution=arguments.resolution,

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from VoxelMorphRegistrationLib.commands import exit_codes
+from VoxelMorphRegistrationLib.commands import exit_codes, shared_options
 
 _EXAMPLE = """\
 examples:
@@ -94,49 +94,19 @@ def add_commands(commands: Any) -> None:
         help="take off the field that the network answers for two images that are the same: once for the sequence, by "
         "registering each pair both ways (twice the time), or not (default: reference)",
     )
-    how.add_argument(
-        "--model",
-        default=None,
-        metavar="NAME",
-        help="a model's name (see: voxelmorph-registration models list) or the path of a VoxelMorph .h5 file",
-    )
-    how.add_argument(
-        "--engine",
-        choices=("auto", "openvino", "tensorflow"),
-        default="auto",
-        help="what runs the network; auto takes the fastest that is installed (default: auto)",
-    )
-    how.add_argument(
-        "--pre-align",
-        choices=("none", "centre", "rigid", "affine"),
-        default="none",
-        help="how each frame is brought to the reference before the network; frames of one patient in one scanner lie "
-        "together already (default: none)",
-    )
-    how.add_argument(
-        "--resolution",
-        choices=("full", "half", "quarter"),
-        default="half",
-        help="voxel size on which the network works (default: half)",
-    )
-    how.add_argument(
-        "--intensity",
-        choices=("card", "none"),
-        default="card",
-        help="card: prepare the grey values as the model's card says; none: they are prepared already (default: card)",
-    )
-    how.add_argument(
-        "--refine",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="refine each frame's field for so long; fields are then as large as the frames (default: 0, not at all)",
+    shared_options.add_registration(
+        how,
+        pre_align=(
+            "none",
+            "how each frame is brought to the reference before the network; frames of one patient in one scanner lie "
+            "together already",
+        ),
+        resolution=("half", "voxel size on which the network works"),
+        refine="refine each frame's field for so long; fields are then as large as the frames",
     )
     how.add_argument("--threads", type=int, metavar="N", help="processor cores for the network (default: all)")
 
-    talk = parser.add_argument_group("messages")
-    talk.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
-    talk.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    shared_options.add_messages(parser)
     parser.set_defaults(run=_run, check=lambda arguments: _check(parser, arguments))
 
 

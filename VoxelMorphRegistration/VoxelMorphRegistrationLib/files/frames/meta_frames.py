@@ -7,19 +7,19 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files.frames.protocol import file_stamp, require_frame
+from VoxelMorphRegistrationLib.files.frames.one_file import OneFile
+from VoxelMorphRegistrationLib.files.frames.protocol import require_frame
 from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite
 from VoxelMorphRegistrationLib.spatial import Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
 
-class MetaImageFrames:
+class MetaImageFrames(OneFile):
     """The frames of a .mha or .mhd; a compressed one is unpacked anew, in memory, for each frame."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where it is no sequence of scalar volumes."""
-        self.name = path.name
-        self._path = path
+        super().__init__(path)
         reader = self._reader()
         reader.ReadImageInformation()
         size = reader.GetSize()
@@ -44,17 +44,6 @@ class MetaImageFrames:
         require_finite(count_not_finite(array), self.frame_name(n))
         grid = bridge.grid_from_sitk(image)
         return Image(array, grid, self.frame_name(n))
-
-    def frame_name(self, n: int) -> str:
-        """See Frames."""
-        return f"{self.name} frame {n}"
-
-    def stamp(self, n: int) -> str:
-        """See Frames."""
-        return f"{file_stamp(self._path)} {n}"
-
-    def close(self) -> None:
-        """See Frames."""
 
     def _reader(self) -> sitk.ImageFileReader:
         reader = sitk.ImageFileReader()

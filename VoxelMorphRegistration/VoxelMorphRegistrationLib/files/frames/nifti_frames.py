@@ -10,21 +10,21 @@ import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import nifti
-from VoxelMorphRegistrationLib.files.frames.protocol import file_stamp, require_frame
+from VoxelMorphRegistrationLib.files.frames.one_file import OneFile
+from VoxelMorphRegistrationLib.files.frames.protocol import require_frame
 from VoxelMorphRegistrationLib.files.frames.unpacking import Unpacked
 from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite
 from VoxelMorphRegistrationLib.spatial import Image
 
 
-class NiftiFrames:
+class NiftiFrames(OneFile):
     """The frames of a .nii or .nii.gz (which is unpacked once to a temporary file)."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where it is no sequence of scalar volumes."""
         import nibabel
 
-        self.name = path.name
-        self._path = path
+        super().__init__(path)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("NiftiImageIO")
         reader.SetFileName(str(path))
@@ -37,7 +37,6 @@ class NiftiFrames:
         proxy: Any = nibabel.load(path).dataobj
         self._dtype, self._offset = np.dtype(proxy.dtype), int(proxy.offset)
         self._scaling = (float(proxy.slope), float(proxy.inter))
-        self._unpacked: Unpacked | None = None
         if path.suffix.lower() == ".gz":
             with path.open("rb") as stream:
                 self._unpacked = Unpacked(stream, path.name)
@@ -62,16 +61,3 @@ class NiftiFrames:
             array = array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
             array = array * array.dtype.type(self._scaling[0]) + array.dtype.type(self._scaling[1])
         return Image(array, self._grid, name)
-
-    def frame_name(self, n: int) -> str:
-        """See Frames."""
-        return f"{self.name} frame {n}"
-
-    def stamp(self, n: int) -> str:
-        """See Frames."""
-        return f"{file_stamp(self._path)} {n}"
-
-    def close(self) -> None:
-        """See Frames."""
-        if self._unpacked:
-            self._unpacked.close()

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError
-from VoxelMorphRegistrationLib.files.frames.protocol import file_stamp, require_frame
+from VoxelMorphRegistrationLib.files.frames.one_file import OneFile
+from VoxelMorphRegistrationLib.files.frames.protocol import require_frame
 from VoxelMorphRegistrationLib.files.frames.unpacking import Unpacked
 from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite
 from VoxelMorphRegistrationLib.spatial import Grid, Image
@@ -71,13 +72,12 @@ class _Header:
     """Where the values start, in the file of the header."""
 
 
-class NrrdFrames:
+class NrrdFrames(OneFile):
     """The frames of a .nrrd, .seq.nrrd or .nhdr; a compressed one is unpacked once to a temporary file."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where it is no sequence of scalar volumes, or stored in a way that is not read here."""
-        self.name = path.name
-        self._path = path
+        super().__init__(path)
         with path.open("rb") as stream:
             header = _read_header(stream, path.name)
         fields = header.fields
@@ -85,7 +85,6 @@ class NrrdFrames:
         self._axis = _frame_axis(fields, len(self._sizes), path.name)
         self._grid = _grid(fields, self._sizes, self._axis, path.name)
         self._dtype = _dtype(fields, path.name)
-        self._unpacked: Unpacked | None = None
         self._values_path, self._offset = self._open_values(header)
 
     def __len__(self) -> int:
@@ -109,19 +108,6 @@ class NrrdFrames:
             array = np.array(frame, self._dtype.newbyteorder("="), order="F")
         require_finite(count_not_finite(array), self.frame_name(n))
         return Image(array, self._grid, self.frame_name(n))
-
-    def frame_name(self, n: int) -> str:
-        """See Frames."""
-        return f"{self.name} frame {n}"
-
-    def stamp(self, n: int) -> str:
-        """See Frames."""
-        return f"{file_stamp(self._path)} {n}"
-
-    def close(self) -> None:
-        """See Frames."""
-        if self._unpacked:
-            self._unpacked.close()
 
     def _needed(self, n: int) -> int:
         """How many values have to be there for frame ``n``: all of them where the frames are interleaved."""
