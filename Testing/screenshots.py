@@ -65,8 +65,10 @@ class _Pictures:
         self._grab("panel-empty")
         user.choose(ui.fixedVolumeSelector, self._fixed)
         user.choose(ui.movingVolumeSelector, self._moving)
+        user.choose_text(ui.modelComboBox, "VoxelMorph brain T1")
         user.process_events(2.0)  # the check whether the volumes fit the model
         self._grab("panel-misfit")
+        user.choose_text(ui.modelComboBox, "VoxelMorph any anatomy")
         self._open("masks")
         user.choose(ui.movingMaskSelector, self._mask)
         ui.outputTransformSelector.addNode().SetName("Subject to MNI152")

@@ -198,7 +198,7 @@ def test_the_model_is_found_by_name_where_its_file_is_at_hand(pair, reference, t
 
     catalogue = Catalogue(cache_folder=tmp_path)
     Path(tmp_path / catalogue.card(BRAIN_MODEL).file_name).write_bytes(pair.weights.read_bytes())
-    options = RegistrationOptions(resolution="half", pre_align="none")
+    options = RegistrationOptions(BRAIN_MODEL, resolution="half", pre_align="none")
     result = register(pair.fixed, pair.moving, options, catalogue=catalogue)
     assert result.model == BRAIN_MODEL
     np.testing.assert_allclose(

@@ -2,14 +2,15 @@
 
 Which tag numbers the time points depends on the scanner and the kind of scan, so the first one is taken that splits
 the slices into volumes with the same positions, each once: the temporal position, the cardiac or respiratory phase,
-the trigger time, the acquisition's number or time, the content's time (DICOM PS3.3, C.7.6 and C.8). Where none does,
+the trigger time, the acquisition's number or time, the content's time (DICOM PS3.3, C.7.6 and C.8); where slices are
+missing, the first that leaves each position at most once in a volume. Where none does,
 the images at each position are counted in order of their instance numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,21 +101,35 @@ def open_dicom(path: Path) -> Frames:
 def _in_time(slices: list[_Slice]) -> list[list[_Slice]]:
     """One series as volumes in order of time, each in order of position."""
     slices = sorted(slices, key=lambda each: each.along)
-    positions = sorted({round(each.along, 3) for each in slices})
+    positions = sorted(set(_positions(slices)))
     count, rest = divmod(len(slices), len(positions))
     if count == 1 and not rest:
         return [slices]
-    for tag in _TIME_TAGS:
-        groups: dict[float, list[_Slice]] = defaultdict(list)
-        for each in slices:
-            groups[_number(each.tags[tag])].append(each)
-        if len(groups) > 1 and all([round(s.along, 3) for s in group] == positions for group in groups.values()):
-            return [groups[time] for time in sorted(groups)]
+    splits = [split for tag in _TIME_TAGS if len(split := _split_by(slices, tag)) > 1]
+    for split in splits:
+        if all(_positions(frame) == positions for frame in split):
+            return split
+    most = max(Counter(_positions(slices)).values())
+    for split in splits:  # slices are missing: the frames that have all of theirs are still told apart by the tag
+        each_once = all(len(set(_positions(frame))) == len(frame) for frame in split)
+        if each_once and len(split) == most and any(_positions(frame) == positions for frame in split):
+            return split
     at: dict[float, list[_Slice]] = defaultdict(list)
     for each in sorted(slices, key=lambda each: _number(each.tags[_INSTANCE])):
         at[round(each.along, 3)].append(each)
     frames = max(len(there) for there in at.values())
     return [[at[position][n] for position in positions if n < len(at[position])] for n in range(frames)]
+
+
+def _split_by(slices: list[_Slice], tag: str) -> list[list[_Slice]]:
+    groups: dict[float, list[_Slice]] = defaultdict(list)
+    for each in slices:
+        groups[_number(each.tags[tag])].append(each)
+    return [groups[time] for time in sorted(groups)]
+
+
+def _positions(slices: list[_Slice]) -> list[float]:
+    return [round(each.along, 3) for each in slices]
 
 
 def _slice(file: Path) -> _Slice | None:
