@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from VoxelMorphRegistrationLib.errors import RegistrationError
-from VoxelMorphRegistrationLib.pipeline.quality import folded_percent
+from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Image, pre_align
 

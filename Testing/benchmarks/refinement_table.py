@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 from VoxelMorphRegistrationLib.files.volumes import read_volume  # noqa: E402
 from VoxelMorphRegistrationLib.network.histogram import match_histogram  # noqa: E402
-from VoxelMorphRegistrationLib.pipeline.quality import folded_percent  # noqa: E402
+from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent  # noqa: E402
 from VoxelMorphRegistrationLib.pipeline.refinement import refine  # noqa: E402
 from VoxelMorphRegistrationLib.pipeline.refinement.fields import in_space, in_voxels  # noqa: E402
 from VoxelMorphRegistrationLib.pipeline.refinement.pair import pair_on_lattice  # noqa: E402

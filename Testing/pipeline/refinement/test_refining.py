@@ -10,7 +10,7 @@ from pipeline.refinement.known_warp import inverted_contrast, known_pair, smooth
 from spatial.geometry import affine, rotation
 from spatial.maps import positions
 from VoxelMorphRegistrationLib.errors import CancelledError
-from VoxelMorphRegistrationLib.pipeline.quality import folded_percent
+from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent
 from VoxelMorphRegistrationLib.pipeline.refinement import refine
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Image

@@ -19,7 +19,7 @@ from VoxelMorphRegistrationLib.pipeline.input_check import (
     on_grid_of,
 )
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
-from VoxelMorphRegistrationLib.pipeline.quality import folded_percent, similarity
+from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent, similarity
 from VoxelMorphRegistrationLib.pipeline.refinement import RefinementReport, refine
 from VoxelMorphRegistrationLib.pipeline.steps import (
     intensity_preparation,

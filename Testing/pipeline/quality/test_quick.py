@@ -7,7 +7,7 @@ import pytest
 from spatial.anatomy import mni_brain, seen_through
 from spatial.geometry import OBLIQUE_LEFT_HANDED, affine, grid_of, rotation
 from spatial.maps import bump_field, positions
-from VoxelMorphRegistrationLib.pipeline.quality import folded_percent, similarity
+from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent, similarity
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Image
 
 
