@@ -6,7 +6,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 INSTALL := $(BIN)/uv pip install --quiet --constraint Testing/constraints.txt
 
-.PHONY: demo test lint bench screenshots clean
+.PHONY: demo test lint bench docs screenshots clean
 
 demo: .venv/.demo
 	$(PY) Testing/demo/demo.py --output demo-output
@@ -27,8 +27,11 @@ bench: .venv/.test .venv-bench/.bench
 screenshots: .venv/.test
 	$(PY) Testing/screenshots.py
 
+docs: .venv/.docs
+	$(BIN)/mkdocs build --quiet --strict --clean
+
 clean:
-	rm -rf .venv .venv-bench demo-output bench-output
+	rm -rf .venv .venv-bench demo-output bench-output docs-output
 
 .venv/.uv:
 	$(PYTHON) -m venv .venv
@@ -49,6 +52,10 @@ clean:
 
 .venv/.lint: .venv/.uv pyproject.toml Testing/constraints.txt
 	$(INSTALL) --python $(PY) --group lint
+	touch $@
+
+.venv/.docs: .venv/.uv pyproject.toml Testing/constraints.txt
+	$(INSTALL) --python $(PY) --group docs
 	touch $@
 
 .venv-bench/.bench: .venv/.uv pyproject.toml
