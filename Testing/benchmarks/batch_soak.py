@@ -1,10 +1,12 @@
-"""A thousand small cases on a local cluster whose workers are killed at random: is each finished exactly once?
+"""A thousand small cases on a cluster whose workers are killed at random: is each finished exactly once?
 
-    python Testing/benchmarks/batch_soak.py [--cases 1000] [--workers 2] [--pause 5 20] [--write]
+    python Testing/benchmarks/batch_soak.py [--scheduler] [--cases 1000] [--workers 2] [--pause 5 20] [--write]
 
 The command ``batch`` runs as a process of its own, and its worker processes are killed with SIGKILL, whatever they do,
-after pauses of random length, from the first finished case on. What is counted comes from the cases' folders; the
-manifest is held against it. ``--write`` puts the figures into Docs/batch.md.
+after pauses of random length, from the first finished case on. With ``--scheduler`` it is given the address of a
+``dask scheduler``, which is started here with its ``dask worker`` processes, each a command of its own; then it is a
+worker's process that is killed (its nanny starts it again) or a whole node, nanny and all (another is started). What is
+counted comes from the cases' folders; the manifest is held against it. ``--write`` puts the figures into Docs/batch.md.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +28,8 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 from pipeline.batch.running_batch import (
     Count,
+    Dask,
+    Mortal,
     finished_markers,
     kill_workers_at_random,
     start_batch,
@@ -41,27 +47,48 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--scheduler", action="store_true", help="on a dask scheduler and workers started apart")
     parser.add_argument("--pause", type=float, nargs=2, default=(5.0, 20.0), help="seconds between two kills")
     parser.add_argument("--write", action="store_true", help="put the figures into Docs/batch.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        text, good = soak(Path(name), arguments.cases, arguments.workers, tuple(arguments.pause))
+        text, good = soak(Path(name), arguments)
     print(text)
     if arguments.write:
         command = shlex.join(["python", "Testing/benchmarks/batch_soak.py", *sys.argv[1:]])
-        put_between(ROOT / "Docs/batch.md", "soak", f"`{command}`:\n\n{text}")
+        put_between(
+            ROOT / "Docs/batch.md", "soak, scheduler" if arguments.scheduler else "soak", f"`{command}`:\n\n{text}"
+        )
     return 0 if good else 1
 
 
-def soak(folder: Path, number: int, workers: int, pause: tuple[float, float]) -> tuple[str, bool]:
+@contextmanager
+def cluster(
+    folder: Path, arguments: argparse.Namespace
+) -> Iterator[tuple[list[str], Callable[[int], Sequence[Mortal]]]]:
+    """The options of ``batch``, and who may be killed, given the command's process."""
+    if not arguments.scheduler:
+        yield ["--workers", str(arguments.workers)], worker_processes
+        return
+    place = folder / "dask"
+    place.mkdir()
+    with Dask.running(place, arguments.workers) as dask:
+        yield ["--scheduler", dask.address], lambda _: dask.mortals()
+
+
+def soak(folder: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     """The figures as text, and whether all is as it should be."""
+    number, workers = arguments.cases, arguments.workers
     cases, output = write_small_cases(folder, number), folder / "out"
     names = [f"case-{each:04}" for each in range(number)]
     load, began = os.getloadavg()[0], time.perf_counter()
     log = (folder / "log.txt").open("w")
-    batch = start_batch(cases, output, "--workers", str(workers), stdout=log, stderr=log)
-    wait_for(lambda: bool(finished_markers(output)) or batch.poll() is not None)
-    killed = kill_workers_at_random(lambda: batch.poll() is None, lambda: worker_processes(batch.pid), pause)
+    with cluster(folder, arguments) as (options, mortals):
+        batch = start_batch(cases, output, *options, stdout=log, stderr=log)
+        wait_for(lambda: bool(finished_markers(output)) or batch.poll() is not None)
+        killed = kill_workers_at_random(
+            lambda: batch.poll() is None, lambda: mortals(batch.pid), tuple(arguments.pause)
+        )
     took = time.perf_counter() - began
     log.close()
     if batch.returncode != 0:
@@ -72,7 +99,7 @@ def soak(folder: Path, number: int, workers: int, pause: tuple[float, float]) ->
     agrees = told == kept
     rows = [
         ("cases", number),
-        ("workers killed", killed),
+        ("workers and nodes killed" if arguments.scheduler else "workers killed", killed),
         ("finished exactly once", count.once),
         ("begun again after they were finished", count.again),
         ("lost", count.lost),

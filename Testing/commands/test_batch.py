@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -17,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 from pipeline.batch.running_batch import (
-    PACKAGE,
     Count,
+    Dask,
     end_group,
     finished_markers,
     start_batch,
@@ -70,7 +68,7 @@ def test_workers_killed_at_random(tmp_path):
         with suppress(psutil.NoSuchProcess, IndexError):
             chance.choice(worker_processes(batch.pid)).kill()
             killed += 1
-    said, complained = batch.communicate(timeout=60)
+    said, complained = batch.communicate(timeout=300)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     assert killed >= 3
     count = Count.of(output, names(40))
@@ -101,7 +99,7 @@ def test_stopped_killed_and_taken_up_again(tmp_path):
     batch = start_batch(cases, output, "--workers", "1")
     wait_for(lambda: len(finished_markers(output)) >= 3)
     end_group(batch, signal.SIGINT)
-    _, complained = batch.communicate(timeout=60)
+    _, complained = batch.communicate(timeout=300)
     assert batch.returncode == exit_codes.CANCELLED, complained
     assert "run the same command again" in complained
     assert "Traceback" not in complained
@@ -129,30 +127,14 @@ def test_stopped_killed_and_taken_up_again(tmp_path):
 
 
 @pytest.fixture
-def scheduler(tmp_path):
-    """The address of a ``dask scheduler`` with two ``dask worker`` processes, all of them commands of their own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    dask = [sys.executable, "-m", "dask"]
-    common = ["--no-dashboard", "--host", "127.0.0.1"]
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environment}
-    commands = [[*dask, "scheduler", *common, "--port", address.rpartition(":")[2]]]
-    commands += [[*dask, "worker", address, "--nthreads", "1", *common]] * 2
-    processes = [subprocess.Popen(command, **quiet) for command in commands]
-    try:
-        yield address, processes
-    finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=30)
+def dask(tmp_path):
+    with Dask.running(tmp_path, workers=2) as dask:
+        yield dask
 
 
-def test_a_scheduler_that_is_running_already(tmp_path, scheduler):
+def test_a_scheduler_that_is_running_already(tmp_path, dask):
     """Its workers are lost, one of them for good, and at last it is lost itself."""
-    address, (brain, *workers) = scheduler
+    address, workers = dask.address, dask.workers
     cases, output = write_small_cases(tmp_path, 16), tmp_path / "out"
     add_case(cases, name="bad", moving=broken(tmp_path / "bad.nii.gz"))
     batch = start_batch(cases, output, "--scheduler", address)
@@ -164,7 +146,7 @@ def test_a_scheduler_that_is_running_already(tmp_path, scheduler):
     workers[1].kill()  # a whole node is gone
     for each in worker_processes(workers[1].pid):
         each.kill()
-    _, complained = batch.communicate(timeout=60)
+    _, complained = batch.communicate(timeout=300)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     count = Count.of(output, names(16))
     assert (count.once, count.again, count.lost) == (16, 0, 0)
@@ -175,8 +157,8 @@ def test_a_scheduler_that_is_running_already(tmp_path, scheduler):
     output = tmp_path / "second"
     batch = start_batch(cases, output, "--scheduler", address)
     wait_for(lambda: len(finished_markers(output)) >= 2)
-    brain.kill()
-    _, complained = batch.communicate(timeout=60)
+    dask.scheduler.kill()
+    _, complained = batch.communicate(timeout=300)
     assert batch.returncode == exit_codes.SOME_FAILED, complained
     assert "connection to the Dask scheduler was lost" in complained
     assert "Traceback" not in complained

@@ -6,13 +6,15 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -46,9 +48,78 @@ def worker_processes(parent: int) -> list[psutil.Process]:
         return []
 
 
+class Mortal(Protocol):
+    """What can be killed: a process, or a whole node."""
+
+    def kill(self) -> None: ...
+
+
+@dataclass
+class Dask:
+    """``dask scheduler`` and ``dask worker`` as commands of their own on this machine, as in Docs/batch.md."""
+
+    folder: Path
+    """In which they run, and keep what they keep."""
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path, workers: int = 2) -> Iterator[Dask]:
+        """All of it, until the block ends."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        dask = cls(folder, f"tcp://127.0.0.1:{port}", _dask(folder, "scheduler", "--port", port))
+        try:
+            for _ in range(workers):
+                dask.add_worker()
+            yield dask
+        finally:
+            processes = [*reversed(dask.workers), dask.scheduler]
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(timeout=120)
+
+    def add_worker(self) -> None:
+        """One more, with one thread: a nanny, and the process that works."""
+        self.workers.append(_dask(self.folder, "worker", self.address, "--nthreads", "1"))
+
+    def mortals(self) -> list[Mortal]:
+        """Each worker's process, which its nanny starts again, and each node, nanny and all, which is put up again."""
+        inner = [process for worker in self.workers for process in worker_processes(worker.pid)]
+        return [*inner, *(_Node(self, worker) for worker in self.workers)]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A nanny and its worker; another takes its place when it is killed, as a cluster's manager sees to it."""
+
+    dask: Dask
+    nanny: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        inner = worker_processes(self.nanny.pid)
+        self.nanny.kill()
+        for process in inner:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.nanny.wait()
+        self.dask.workers.remove(self.nanny)
+        self.dask.add_worker()
+
+
+def _dask(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "dask", *words, "--no-dashboard", "--host", "127.0.0.1"]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, env=environment)
+
+
 def kill_workers_at_random(
     running: Callable[[], bool],
-    workers: Callable[[], list[psutil.Process]],
+    workers: Callable[[], Sequence[Mortal]],
     pause: tuple[float, float],
     seed: int = 0,
 ) -> int:
@@ -67,7 +138,7 @@ def kill_workers_at_random(
     return killed
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     """Fails after that time."""
     end = time.monotonic() + seconds
     while not condition():
