@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
-from VoxelMorphRegistrationLib.errors import CancelledError, InputError
+from pipeline.known_networks import write_vxm_dense
+from VoxelMorphRegistrationLib.errors import CancelledError, InputError, ModelError
+from VoxelMorphRegistrationLib.files.frames.protocol import ImageFrames
 from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.pipeline.training import fine_tuning
-from VoxelMorphRegistrationLib.pipeline.training.study import StudyPairs
+from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import Adaptation, fine_tune
+from VoxelMorphRegistrationLib.pipeline.training.study import StudyPairs, spread_volumes, study_images
 from VoxelMorphRegistrationLib.pipeline.training.trainer import TrainingSettings
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Grid, Image
@@ -18,7 +22,7 @@ CARD = Catalogue().card(EMBEDDED_MODEL)
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[Image]:
+def frames() -> ImageFrames:
     """A textured ball that moves up and down, a little larger than a crop."""
     rng = np.random.default_rng(0)
     texture = scipy.ndimage.gaussian_filter(rng.standard_normal((44, 40, 36)), 2.0)
@@ -26,48 +30,90 @@ def frames() -> list[Image]:
     ball = axes[0][:, None, None] + axes[1][:, None] + axes[2] < 1
     anatomy = np.where(ball, 100 + 400 * texture, 0).astype(np.float32)
     grid = Grid(anatomy.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
-    return [Image(np.roll(anatomy, n, axis=2), grid, f"frame {n}") for n in range(4)]
+    return ImageFrames([Image(np.roll(anatomy, n, axis=2), grid, f"frame {n}") for n in range(4)])
+
+
+def _pairs(frames: ImageFrames, shape=CROP) -> StudyPairs:
+    return StudyPairs(study_images(spread_volumes(frames), CARD, "full", shape), CARD, shape, 1)
 
 
 def test_pairs_are_prepared_crops_of_two_frames_and_depend_on_their_number_alone(frames) -> None:
-    pairs = StudyPairs(frames, CARD, "full", CROP, 1)
+    pairs = _pairs(frames)
     first, second = pairs(5), pairs(6)
     assert first.moving.shape == CROP
     assert first.moving is first.hidden_moving
     assert not np.array_equal(first.moving, first.fixed)
     assert first.fixed.max() <= CARD.intensity.level + 1e-6
     assert not np.array_equal(first.fixed, second.fixed)
-    again = StudyPairs(frames, CARD, "full", CROP, 1)(5)
-    np.testing.assert_array_equal(first.fixed, again.fixed)
-    large = StudyPairs(frames, CARD, "full", (96, 32, 32), 1)(0)
-    assert large.fixed.shape == (96, 32, 32)  # background around it
+    np.testing.assert_array_equal(first.fixed, _pairs(frames)(5).fixed)
+    assert _pairs(frames, (96, 32, 32))(0).fixed.shape == (96, 32, 32)  # background around it
 
 
-def test_one_volume_is_not_enough(frames) -> None:
+def test_one_usable_volume_is_not_enough(frames) -> None:
     with pytest.raises(InputError, match="at least two volumes"):
-        StudyPairs(frames[:1], CARD, "full", CROP, 1)
+        study_images([frames.read(0)], CARD, "full", CROP)
+    bad = frames.read(1).with_array(np.full(frames.read(1).array.shape, np.nan, np.float32))
+    with pytest.raises(InputError, match="not finite"):
+        list(spread_volumes(ImageFrames([frames.read(0), bad])))
 
 
-@pytest.mark.tensorflow
-def test_an_adapted_model_is_listed_and_a_cancelled_one_is_not(frames, tmp_path, monkeypatch) -> None:
-    # the crop of real use costs minutes of a test's time on this tiny anatomy
-    monkeypatch.setattr(
-        fine_tuning, "TrainingSettings", lambda **given: TrainingSettings(**given, shape=CROP, mixed=False)
-    )
+def test_of_a_long_sequence_some_frames_are_taken_and_bad_ones_are_left_out(frames) -> None:
+    good, bad = frames.read(0), frames.read(1).with_array(np.zeros(frames.read(1).array.shape, np.float32))
+    many = ImageFrames([Image((bad if n == 1 else good).array, good.grid, str(n)) for n in range(500)])
+    names = [int(volume.name) for volume in spread_volumes(many)]
+    assert len(names) == 60
+    assert (names[0], names[-1]) == (0, 499)
+    few = ImageFrames([good, bad, good])
+    assert len(list(spread_volumes(few))) == 2
+
+
+def test_times_that_cannot_be_and_names_that_are_taken_are_told_before_the_work(frames, tmp_path) -> None:
+    with pytest.raises(InputError, match="minutes above 0"):
+        Adaptation(minutes=0)
+    catalogue = Catalogue(cache_folder=tmp_path)
+    with pytest.raises(ModelError, match="There is a model"):
+        fine_tune(frames, catalogue.find(EMBEDDED_MODEL), title=EMBEDDED_MODEL, catalogue=catalogue)
+
+
+def test_a_cancelled_adaptation_lists_nothing(frames, tmp_path) -> None:
     catalogue = Catalogue(cache_folder=tmp_path)
     start = catalogue.find(EMBEDDED_MODEL)
     with pytest.raises(CancelledError):
-        fine_tuning.fine_tune(
-            frames, start, 1, title="Never", catalogue=catalogue, progress=Progress(is_cancelled=lambda: True)
-        )
+        fine_tune(frames, start, title="Never", catalogue=catalogue, progress=Progress(is_cancelled=lambda: True))
     assert list(tmp_path.iterdir()) == []
-    adapted = fine_tuning.fine_tune(
-        frames, start, 0.15, title="Ball of Ms B", resolution="full", learning_rate=3e-4, threads=1, catalogue=catalogue
+
+
+@pytest.mark.tensorflow
+def test_an_adapted_model_is_listed_and_one_that_learned_nothing_is_not(frames, tmp_path, monkeypatch) -> None:
+    """A small network that moves nothing learns to, in some steps; in one step it cannot."""
+    monkeypatch.setattr(
+        fine_tuning, "TrainingSettings", lambda **given: TrainingSettings(**(given | {"mixed": False}), shape=CROP)
     )
-    assert adapted.residual_after < adapted.residual_before
-    assert adapted.steps > 0
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "cache").mkdir()
+    catalogue = Catalogue(cache_folder=tmp_path / "cache")
+    still = write_vxm_dense(tmp_path / "still.h5", card={"intensity": CARD.intensity, "any_spacing": True})
+    start = catalogue.find(str(still))
+    short = Adaptation(steps=1, resolution="full", threads=1)
+    with pytest.raises(ModelError, match=r"^Nothing was gained in 10 minutes \(1 steps: .*give it more time, or keep"):
+        fine_tune(frames, start, title="Ball of Ms B", options=short, catalogue=catalogue)
+    assert list(catalogue.cache_folder.iterdir()) == []
+    stages: list[str] = []
+    options = Adaptation(steps=60, resolution="full", threads=1, learning_rate=3e-3)
+    adapted = fine_tune(
+        frames,
+        start,
+        title="Ball of Ms B",
+        options=options,
+        catalogue=catalogue,
+        progress=Progress(lambda stage, _fraction: stages.append(stage)),
+    )
+    assert adapted.residual_after < 0.99 * adapted.residual_before
+    assert adapted.steps == 60
+    assert any("minutes to go" in stage for stage in stages)
     card = catalogue.card("Ball-of-Ms-B")
     assert card == adapted.card
     assert card.intensity == CARD.intensity
     assert catalogue.is_available(card)
     assert "4 volumes" in card.description
+    assert read_vxm_dense(adapted.weights_path).parameters == read_vxm_dense(still).parameters

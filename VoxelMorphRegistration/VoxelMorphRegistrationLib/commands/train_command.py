@@ -12,13 +12,12 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.frames import open_frames
 from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue, Model
 from VoxelMorphRegistrationLib.pipeline.training.anatomies import read_image, read_label_maps
-from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import fine_tune
+from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import DEFAULT_MINUTES, Adaptation, fine_tune
 from VoxelMorphRegistrationLib.pipeline.training.model_card import general_card
 from VoxelMorphRegistrationLib.pipeline.training.synthetic import SyntheticPairs
 from VoxelMorphRegistrationLib.pipeline.training.trainer import CONTRAST, MODEL_NAME, Trainer, TrainingSettings
 from VoxelMorphRegistrationLib.progress import Progress
 
-_MINUTES_TO_ADAPT = 10.0
 _VALIDATION_SEED, _VALIDATION_PAIRS = 777, 16
 
 
@@ -31,21 +30,20 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
 
 
 def _adapt(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
+    minutes = DEFAULT_MINUTES if arguments.minutes is None else arguments.minutes
+    options = Adaptation(minutes=minutes, seed=arguments.seed, threads=arguments.threads)
     with closing(open_frames(arguments.volumes)) as frames:
-        volumes = [frames.read(number) for number in range(len(frames))]
-    display = ProgressDisplay(stderr)
-    try:
-        adapted = fine_tune(
-            volumes,
-            _model(arguments.start),
-            arguments.minutes or _MINUTES_TO_ADAPT,
-            title=arguments.title,
-            seed=arguments.seed,
-            threads=arguments.threads,
-            progress=display.progress(),
-        )
-    finally:
-        display.close()
+        display = ProgressDisplay(stderr)
+        try:
+            adapted = fine_tune(
+                frames,
+                _model(arguments.start),
+                title=arguments.title,
+                options=options,
+                progress=display.progress(),
+            )
+        finally:
+            display.close()
     print(f"{adapted.card.name}: {adapted.card.description}", file=stdout)
 
 

@@ -62,7 +62,11 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="volumes, to be recoloured")
     parser.add_argument("--steps", type=int, default=20_000, help="train until so many are done (default 20000)")
-    parser.add_argument("--minutes", type=float, help="stop after this time (with --volumes: 10 by default)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="stop after so many, not counting the compilation of the network (with --volumes: 10 by default)",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-4, help="default 2e-4; 1e-3 from nothing")
     parser.add_argument("--smoothness", type=float, default=0.4, help="weight of VoxelMorph's Grad loss (default 0.4)")

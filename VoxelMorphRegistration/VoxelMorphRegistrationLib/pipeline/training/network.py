@@ -12,11 +12,12 @@ from VoxelMorphRegistrationLib.pipeline.training.random_fields import Shape
 
 _INTEGRATION_STEPS = 7
 _FIELD_RESOLUTION = 2
+_ARCHITECTURE = ("nb_unet_features", "nb_unet_levels", "nb_unet_conv_per_level", "unet_feat_mult")
 _FILE_SHAPE: Shape = (160, 192, 224)  # written into the file; the network takes any shape
 
 
 class TrainingNetwork:
-    """A VxmDense of the T1 model's shape (313,507 parameters, its field at half resolution) on images of one shape.
+    """A VxmDense with its velocity at half resolution, by default of the T1 model's 313,507 parameters, on one shape.
 
     The convolutions run in bfloat16 where ``mixed`` (a CPU with AVX512-BF16 is then 1.5 times as fast), with weights
     kept in float32; velocity, integration and warp are always float32, because bfloat16 knows an 8-bit position only.
@@ -40,11 +41,13 @@ class TrainingNetwork:
             )
         finally:
             tf.keras.mixed_precision.set_global_policy("float32")
+        config = {} if start is None else self.voxelmorph.networks.VxmDense.load_config(str(start))
+        self._architecture = {name: config[name] for name in _ARCHITECTURE if config.get(name) is not None}
         flow = next(layer for layer in whole.layers if layer.name.endswith("_flow"))
-        if flow.output.shape[1] * _FIELD_RESOLUTION != shape[0]:
+        if flow.output.shape[1] * _FIELD_RESOLUTION != shape[0] or config.get("int_steps") == 0:
             raise ModelError(
-                "Training can go on only from a network whose field is at half resolution, as that of VoxelMorph's T1 "
-                "model (svf_resolution 2) is."
+                "Training can go on only from a network that gives a velocity at half resolution, as VoxelMorph's T1 "
+                "model (svf_resolution 2) and the embedded one do; choose one of these."
             )
         self.unet = tf.keras.Model(whole.inputs, flow.output)
         layers = self.voxelmorph.layers
@@ -69,9 +72,21 @@ class TrainingNetwork:
 
     def write(self, path: Path, weights: list[Any] | None = None) -> None:
         """The network as VoxelMorph saves it, with other ``weights`` (in the order of ``variables``) where given."""
-        model = self.voxelmorph.networks.VxmDense(_FILE_SHAPE, svf_resolution=_FIELD_RESOLUTION)
+        model = self.voxelmorph.networks.VxmDense(_FILE_SHAPE, svf_resolution=_FIELD_RESOLUTION, **self._architecture)
         values = [variable.numpy() for variable in self.variables] if weights is None else weights
         model.set_weights(values)
         partial = path.with_name(f"{path.stem}.part.h5")  # Keras writes HDF5 only where the name says so
         model.save(str(partial))
         partial.replace(path)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 itself; others imitate it, slower than float32.
+
+    Linux alone tells; elsewhere it is taken to be no.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

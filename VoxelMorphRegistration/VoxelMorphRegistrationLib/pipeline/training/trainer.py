@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -98,36 +99,43 @@ class Trainer:
         *,
         minutes: float | None = None,
         save_minutes: float = 4.0,
+        clock: Callable[[], float] = time.monotonic,
         progress: Progress | None = None,
     ) -> None:
         """Train until ``steps`` steps are done in all, or ``minutes`` have passed in this run, and save.
 
-        Cancelled, it raises CancelledError after the present step and leaves the last checkpoint. Raises ModelError
-        where the loss is not finite any more.
+        The minutes are those of ``clock`` (in seconds), which may be the processor's; they count from the end of the
+        run's first step, since that is spent on compiling the network. Cancelled, it raises CancelledError after the
+        present step and leaves the last checkpoint. Raises ModelError where the loss is not finite any more.
         """
         say = progress or Progress()
-        begun = saved = time.monotonic()
-        before = self.seconds
+        say("Compiling the network", 0.0)
+        begun = learning = saved = clock()
+        before, first = self.seconds, self.step
         recent: list[tuple[float, float]] = []
+        told = "first steps"
         while self.step < steps:
             if say.is_cancelled():
                 raise CancelledError
             loss, residual = self._train_one()
+            if self.step == first + 1:
+                learning = clock()
             if not np.isfinite(loss):
                 raise ModelError(
                     f"The loss is not finite any more at step {self.step}: the training failed; go on from the last "
                     "checkpoint with a smaller learning rate."
                 )
             recent.append((loss, residual))
-            now = time.monotonic()
+            now = clock()
             self.seconds = before + now - begun
-            passed = (now - begun) / 60
+            passed = (now - learning) / 60
             if self.step % _REPORT_STEPS == 0:
                 mean = np.mean(recent, axis=0)
                 recent.clear()
                 self._curve.add(step=self.step, seconds=self.seconds, loss=mean[0], residual=mean[1])
-                done = max(self.step / steps, passed / minutes if minutes else 0.0)
-                say(f"Training: step {self.step}, {100 * mean[1]:.1f} % of the difference left", done)
+                told = f"step {self.step}, {100 * mean[1]:.1f} % of the difference left"
+            done = max(self.step / steps, passed / minutes if minutes else 0.0)
+            say(f"Training: {told}{_to_go(minutes, passed)}", done)
             if now - saved > 60 * save_minutes:
                 self.save()
                 saved = time.monotonic()
@@ -202,6 +210,14 @@ class Trainer:
     def _assign(self, weights: Arrays) -> None:
         for variable, values in zip(self.network.variables, weights, strict=True):
             variable.assign(values)
+
+
+def _to_go(minutes: float | None, passed: float) -> str:
+    """A clause for the user; "" where no time was given."""
+    if minutes is None:
+        return ""
+    left = math.ceil(minutes - passed)
+    return f", {left} minutes to go" if left > 1 else ", less than a minute to go"
 
 
 def _tensors(pair: TrainingPair) -> list[Any]:
