@@ -74,7 +74,7 @@ def test_declining_installs_and_registers_nothing(panel, host, tiny):
     before = scene_content(host.scene)
     host.dialogs.expect("Install them now?", False)
     panel.run()
-    assert panel.status == "Tiny was not installed, so nothing was registered."
+    assert panel.status == "Tiny was not installed, so nothing was done."
     assert left(tiny) == []
     assert scene_content(host.scene) == before
     assert panel.is_ready()

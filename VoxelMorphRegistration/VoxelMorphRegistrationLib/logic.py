@@ -6,6 +6,7 @@ Nothing is computed here: a method hands its arguments, by the library's names, 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from VoxelMorphRegistrationLib.pipeline.sequence.options import Keep as SequenceStorage
     from VoxelMorphRegistrationLib.pipeline.sequence.options import Mode as SequenceMode
     from VoxelMorphRegistrationLib.progress import Progress
+    from VoxelMorphRegistrationLib.slicer_bridge.adaptation import AdaptationRequest, AdaptationRun
     from VoxelMorphRegistrationLib.slicer_bridge.batch_results import LoadedCases
     from VoxelMorphRegistrationLib.slicer_bridge.field_import import Choice
     from VoxelMorphRegistrationLib.slicer_bridge.field_running import ExaminedTransform, ImportedField
@@ -464,6 +466,54 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         chosen = sequenceBrowserOrSequence
         volumes = None if chosen is None else SequenceOfVolumes.of(chosen)
         return load_batch(Path(folder), volumes, _progress(progressCallback, isCancelled))
+
+    def adaptModel(
+        self,
+        sequenceBrowserOrVolumes: Any,
+        minutes: float = 10,
+        title: str = "",
+        model: str = "voxelmorph-default",
+        *,
+        resolution: str = "half",
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> str:
+        """Adapt a model to the volumes of one patient; returns the new model's name, which `process` takes.
+
+        :param sequenceBrowserOrVolumes: sequence node of scalar volumes, a sequence browser that plays one, or a list
+          of scalar volume nodes that lie on one another. Of more than 60, 60 spread evenly are taken.
+        :param minutes: how long to train; preparing the volumes and compiling the network comes on top, a minute or so.
+        :param title: what the new model is called; empty: after the volumes.
+        :param model: the model to begin with: a name in the catalogue (or "default"), or a VxmDense `.h5` file, that
+          gives a velocity at half resolution, as the two that come with the module do.
+        :param resolution: at which it will be used: "full", "half" or "quarter".
+        :param progressCallback: called with a text and the part done, 0 to 1.
+        :param isCancelled: asked often; a true value ends with a CancelledError.
+        :raises RegistrationError: with a sentence for the user, also where nothing was gained; then there is no new
+          model. Needs the TensorFlow engine; where it is not installed, the user is asked.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.adaptation import adapt_model
+
+        request = self.adaptationRequest(sequenceBrowserOrVolumes, minutes, title, model, resolution)
+        card = adapt_model(request, _progress(progressCallback, isCancelled))
+        logging.info(card.description)
+        return card.name
+
+    def startAdaptation(self, request: AdaptationRequest, engineFolders: Sequence[Path]) -> AdaptationRun:
+        """Begin the same and return at once; the panel's way."""
+        from VoxelMorphRegistrationLib.slicer_bridge.adaptation import AdaptationRun
+
+        return AdaptationRun(request, engineFolders)
+
+    def adaptationRequest(
+        self, sequenceBrowserOrVolumes: Any, minutes: float, title: str, model: str, resolution: str
+    ) -> AdaptationRequest:
+        """What `adaptModel` means by these. Raises InputError for what cannot be."""
+        from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import Adaptation
+        from VoxelMorphRegistrationLib.slicer_bridge.adaptation import AdaptationRequest
+
+        options = Adaptation(minutes=float(minutes), resolution=resolution, threads=os.cpu_count() or 1)
+        return AdaptationRequest(sequenceBrowserOrVolumes, title, str(model), options)
 
     def sequenceOptions(
         self,

@@ -10,10 +10,8 @@ from VoxelMorphRegistrationLib.errors import CancelledError, InputError, ModelEr
 from VoxelMorphRegistrationLib.files.frames.protocol import ImageFrames
 from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
-from VoxelMorphRegistrationLib.pipeline.training import fine_tuning
 from VoxelMorphRegistrationLib.pipeline.training.fine_tuning import Adaptation, fine_tune
 from VoxelMorphRegistrationLib.pipeline.training.study import StudyPairs, spread_volumes, study_images
-from VoxelMorphRegistrationLib.pipeline.training.trainer import TrainingSettings
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 
@@ -33,8 +31,8 @@ def frames() -> ImageFrames:
     return ImageFrames([Image(np.roll(anatomy, n, axis=2), grid, f"frame {n}") for n in range(4)])
 
 
-def _pairs(frames: ImageFrames, shape=CROP) -> StudyPairs:
-    return StudyPairs(study_images(spread_volumes(frames), CARD, "full", shape), CARD, shape, 1)
+def _pairs(frames: ImageFrames) -> StudyPairs:
+    return StudyPairs(study_images(spread_volumes(frames), CARD, "full"), CARD, CROP, 1)
 
 
 def test_pairs_are_prepared_crops_of_two_frames_and_depend_on_their_number_alone(frames) -> None:
@@ -46,12 +44,11 @@ def test_pairs_are_prepared_crops_of_two_frames_and_depend_on_their_number_alone
     assert first.fixed.max() <= CARD.intensity.level + 1e-6
     assert not np.array_equal(first.fixed, second.fixed)
     np.testing.assert_array_equal(first.fixed, _pairs(frames)(5).fixed)
-    assert _pairs(frames, (96, 32, 32))(0).fixed.shape == (96, 32, 32)  # background around it
 
 
 def test_one_usable_volume_is_not_enough(frames) -> None:
     with pytest.raises(InputError, match="at least two volumes"):
-        study_images([frames.read(0)], CARD, "full", CROP)
+        study_images([frames.read(0)], CARD, "full")
     bad = frames.read(1).with_array(np.full(frames.read(1).array.shape, np.nan, np.float32))
     with pytest.raises(InputError, match="not finite"):
         list(spread_volumes(ImageFrames([frames.read(0), bad])))
@@ -84,12 +81,8 @@ def test_a_cancelled_adaptation_lists_nothing(frames, tmp_path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_an_adapted_model_is_listed_and_one_that_learned_nothing_is_not(frames, tmp_path, monkeypatch) -> None:
+def test_an_adapted_model_is_listed_and_one_that_learned_nothing_is_not(frames, tmp_path) -> None:
     """A small network that moves nothing learns to, in some steps; in one step it cannot."""
-    monkeypatch.setattr(
-        fine_tuning, "TrainingSettings", lambda **given: TrainingSettings(**(given | {"mixed": False}), shape=CROP)
-    )
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "cache").mkdir()
     catalogue = Catalogue(cache_folder=tmp_path / "cache")
     still = write_vxm_dense(tmp_path / "still.h5", card={"intensity": CARD.intensity, "any_spacing": True})

@@ -10,6 +10,7 @@ import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -182,6 +183,12 @@ class Catalogue:
         name = _name(title)
         self._check_free(name)
         return name
+
+    def free_title(self, title: str) -> str:
+        """This title, with a number behind it where there is a model of that name already."""
+        taken = {card.name for card in self.cards()}
+        numbered = (f"{title} {number}" for number in count(2))
+        return title if _name(title) not in taken else next(other for other in numbered if _name(other) not in taken)
 
     def card_for_own_file(
         self,

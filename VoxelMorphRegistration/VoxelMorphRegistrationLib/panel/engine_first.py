@@ -39,6 +39,6 @@ def with_engine(control: RunControl, engine: str, then: Callable[[list[Any]], No
 
             control.do(install, _("Installing {title}").format(title=title), then, place)
         else:
-            control.say(_("{title} was not installed, so nothing was registered.").format(title=title), place)
+            control.say(_("{title} was not installed, so nothing was done.").format(title=title), place)
 
     control.do(look, _("Looking for the engine"), use_or_install, place)

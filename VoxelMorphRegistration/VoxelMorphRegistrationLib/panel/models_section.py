@@ -80,6 +80,13 @@ class ModelsSection:
         self._filling = False
         self._show_card()
 
+    def choose(self, name: str) -> None:
+        """Choose this model, as the user would."""
+        self.refresh()  # it may be new
+        self.select(name)
+        self.refresh()  # the former one may be gone
+        self._chosen(name)
+
     def refresh(self) -> None:
         """Read the catalogue again; the chosen model stays chosen."""
         before = self._ui.modelComboBox.currentData
@@ -120,12 +127,6 @@ class ModelsSection:
         self._ui.modelStatusLabel.text = status
         self.update()
 
-    def _choose(self, name: str) -> None:
-        self.refresh()  # it may be new
-        self.select(name)
-        self.refresh()  # the former one may be gone
-        self._chosen(name)
-
     def _on_chosen(self, index: int) -> None:
         if not self._filling and index >= 0:
             self._show_card()
@@ -149,7 +150,7 @@ class ModelsSection:
             slicer.util.errorDisplay(str(error))
         self.refresh()
         if self.card is None:  # it was the user's own: its card is gone, too
-            self._choose(DEFAULT_MODEL)
+            self.choose(DEFAULT_MODEL)
 
     def _on_add(self, _checked: bool = False) -> None:
         chosen = qt.QFileDialog.getOpenFileName(
@@ -172,7 +173,7 @@ class ModelsSection:
                 except RegistrationError as error:
                     slicer.util.errorDisplay(str(error))
                 else:
-                    self._choose(added.name)
+                    self.choose(added.name)
                     break
             form.close()
 

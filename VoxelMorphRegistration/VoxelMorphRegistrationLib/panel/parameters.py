@@ -165,3 +165,4 @@ class RegistrationParameters:
     sequenceSurface: bool = False
     sequencePreAlign: bool = False
     sequenceStorage: SequenceStorage = SequenceStorage.FLOAT
+    adaptMinutes: int = 10

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+from VoxelMorphRegistrationLib.panel.adaptation_section import AdaptationSection
 from VoxelMorphRegistrationLib.panel.engine_first import with_engine
 from VoxelMorphRegistrationLib.panel.field_import_section import FieldImportSection
 from VoxelMorphRegistrationLib.panel.fit_check import FitCheck
@@ -47,6 +48,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         )
         self.setup = SetupSection(ui, self.control)
         self.sequences = SequenceSection(self._added("SequenceSection"), self.control, self.models, logic)
+        self.adaptation = AdaptationSection(self._added("AdaptationSection"), self.control, self.models, logic)
         self.fields = FieldImportSection(self._added("FieldImportSection"), self.control, lambda: self._parameters)
         self.transforms = TransformDiagnosisSection(
             self._added("TransformDiagnosisSection"), self.control, lambda: self._parameters
@@ -64,6 +66,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
         self._parameters = parameters
         self.sequences.set_parameters(parameters)
+        self.adaptation.set_parameters(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters_modified)
@@ -98,6 +101,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         self.models.update()
         self.setup.update()
         self.sequences.update()
+        self.adaptation.update()
         self.fields.update()
         self.transforms.update()
 

@@ -38,6 +38,7 @@ class BackgroundJob(ABC, Generic[Result_co]):
 
 
 _MODULES = {
+    "AdaptationJob": "adaptation_job",
     "FieldDiagnosisJob": "field_jobs",
     "FieldJob": "field_jobs",
     "ModelJob": "model_job",

@@ -23,6 +23,7 @@ from VoxelMorphRegistrationLib.pipeline.training.trainer import MODEL_NAME, Trai
 from VoxelMorphRegistrationLib.progress import Progress
 
 DEFAULT_MINUTES = 10.0
+_CROP = (48, 64, 64)  # voxels of the network's grid, where the volumes have so many
 _CHECKED_PAIRS = 8
 _LEAST_GAIN = 0.01  # of the difference left before; less is chance
 _NO_LIMIT = 10**9
@@ -75,8 +76,11 @@ def adapt(
     InputError for fewer than two volumes, and EngineError without the TensorFlow engine.
     """
     say, options = progress or Progress(), options or Adaptation()
+    images = study_images(spread_volumes(frames, say.part(0.0, 0.03)), start.card, options.resolution)
+    d, h, w = (min(crop, size) for crop, size in zip(_CROP, images[0].shape, strict=True))
     settings = TrainingSettings(
         seed=options.seed,
+        shape=(d, h, w),
         learning_rate=options.learning_rate,
         warm_up_steps=20,
         smoothness=options.smoothness,
@@ -84,8 +88,6 @@ def adapt(
         mixed=has_fast_bfloat16(),
         threads=options.threads,
     )
-    volumes = spread_volumes(frames, say.part(0.0, 0.03))
-    images = study_images(volumes, start.card, options.resolution, settings.shape)
     pairs = StudyPairs(images, start.card, settings.shape, options.seed)
     held_out = StudyPairs(images, start.card, settings.shape, options.seed + 1)
     checked = [held_out(4 * number) for number in range(_CHECKED_PAIRS)]

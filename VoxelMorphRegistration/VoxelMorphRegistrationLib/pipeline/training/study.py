@@ -51,8 +51,8 @@ class StudyPairs:
         return TrainingPair(moving, fixed, moving, fixed)
 
 
-def study_images(volumes: Iterable[Image], card: ModelCard, resolution: str, shape: Shape) -> list[FloatArray]:
-    """The volumes on the network's grid over the first one's content, each at least of a crop's ``shape``.
+def study_images(volumes: Iterable[Image], card: ModelCard, resolution: str) -> list[FloatArray]:
+    """The volumes on the network's grid over the first one's content.
 
     Raises InputError for fewer than two.
     """
@@ -60,7 +60,7 @@ def study_images(volumes: Iterable[Image], card: ModelCard, resolution: str, sha
     grid = None
     for volume in volumes:
         grid = grid or plan_model_grid(volume, card, resolution).grid
-        images.append(_filled(on_network_grid(volume, grid, np.eye(4)), shape))
+        images.append(on_network_grid(volume, grid, np.eye(4)))
     if len(images) < 2:
         raise InputError("Adapting a model takes at least two volumes of the same study.")
     return images
@@ -87,9 +87,3 @@ def spread_volumes(frames: Frames, progress: Progress | None = None) -> Iterator
         yield volume
     if problem is not None and used < 2:
         raise problem
-
-
-def _filled(image: FloatArray, shape: Shape) -> FloatArray:
-    """At least as large as a crop, background around it."""
-    lacking = np.maximum(np.array(shape) - image.shape, 0)
-    return np.pad(image, [(0, int(n)) for n in lacking], constant_values=image.min()) if lacking.any() else image
