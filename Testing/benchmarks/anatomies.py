@@ -33,6 +33,8 @@ class Case:
     moving_labels: Image | None = None
     truth: DisplacementField | None = None
     labels: tuple[int, ...] = ()
+    plain_moving: Image | None = None
+    """The moving volume before its contrast was changed, where it was."""
 
 
 def cases(head: Path | None = None) -> dict[str, Callable[[], Case]]:
@@ -49,7 +51,7 @@ def cases(head: Path | None = None) -> dict[str, Callable[[], Case]]:
         "ultrasound-late": lambda: _frames(4),
     }
     if head is not None:
-        makers["head"] = lambda: _head(head, "head", "T1 head with skull, a known motion of 6 mm", lambda image: image)
+        makers["head"] = lambda: _head(head, "head", "T1 head with skull, a known motion of 6 mm")
         makers["head-inverted"] = lambda: _head(head, "head-inverted", "the same, inverted", _inverted)
     return makers
 
@@ -80,6 +82,7 @@ def _brains(
         read_labels(DATA / f"{fixed}_aseg.nii.gz"),
         read_labels(DATA / "vxm_pair" / "test_scan_aseg.nii.gz"),
         labels=tuple(labels_that_count()),
+        plain_moving=None if contrast is None else moving,
     )
 
 
@@ -106,6 +109,7 @@ def _trunk(
         organs,
         motion,
         tuple(int(label) for label in np.flatnonzero(sizes >= 500) if label),
+        None if contrast is None else scan,
     )
 
 
@@ -120,11 +124,13 @@ def _frames(frame: int) -> Case:
     return Case(f"ultrasound-{frame}", f"cardiac ultrasound, frame {frame} to frame 5", fixed, moving)
 
 
-def _head(path: Path, name: str, title: str, contrast: Callable[[Image], Image]) -> Case:
+def _head(path: Path, name: str, title: str, contrast: Callable[[Image], Image] | None = None) -> Case:
     scan = read_volume(path)
     scan = scan.with_array(np.clip(scan.array, 0, 300).astype(np.float32))
     motion = known_motion(scan.grid, 6.0, 70.0, 3)
-    return Case(name, title, motion.warp(scan), contrast(scan), truth=motion)
+    if contrast is None:
+        return Case(name, title, motion.warp(scan), scan, truth=motion)
+    return Case(name, title, motion.warp(scan), contrast(scan), truth=motion, plain_moving=scan)
 
 
 def _inverted(image: Image) -> Image:

@@ -21,17 +21,20 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a field fits; "brain" is where the fixed scan is above 0."""
+    """How well a field fits; "content" is the fixed volume without the air around it."""
 
-    dice: float
-    """Mean over the labels that count, warped by nearest neighbour."""
+    dice: float | None
+    """Mean over the labels that count, warped by nearest neighbour; None where there are none."""
     ncc: float
-    """Correlation of the fixed scan with the moving one, warped linearly, in the fixed brain."""
+    """Correlation of the fixed volume with the moving one, warped linearly, in the fixed content. The moving one in
+    its own contrast, where that was changed for the registration."""
     folded_voxels: int
-    """In the fixed brain: where the Jacobian determinant is 0 or less."""
+    """In the fixed content: where the Jacobian determinant is 0 or less."""
     folded_percent: float
     own_moved_ncc: float | None
-    """Correlation of the warped scan with the method's own moved volume: far from 1 means a misread field."""
+    """Correlation of the warped volume with the method's own moved volume: far from 1 means a misread field."""
+    error_mm: float | None = None
+    """Mean distance to the true displacement in the fixed content, where that is known."""
 
 
 class Judge:
@@ -40,10 +43,17 @@ class Judge:
     def __init__(self, pair: Pair) -> None:
         self.fixed = sitk.ReadImage(str(pair.fixed), sitk.sitkFloat32)
         self.moving = sitk.ReadImage(str(pair.moving), sitk.sitkFloat32)
-        self.fixed_labels = sitk.ReadImage(str(pair.fixed_labels))
-        self.moving_labels = sitk.ReadImage(str(pair.moving_labels))
-        self.labels = labels_that_count()
-        self.brain: Mask = sitk.GetArrayFromImage(self.fixed) > 0
+        self.plain_moving = self.moving
+        if pair.plain_moving is not None:
+            self.plain_moving = sitk.ReadImage(str(pair.plain_moving), sitk.sitkFloat32)
+        self.fixed_labels = self.moving_labels = self.truth = None
+        if pair.fixed_labels is not None and pair.moving_labels is not None:
+            self.fixed_labels = sitk.ReadImage(str(pair.fixed_labels))
+            self.moving_labels = sitk.ReadImage(str(pair.moving_labels))
+        if pair.truth is not None:
+            self.truth = sitk.ReadImage(str(pair.truth), sitk.sitkVectorFloat32)
+        self.labels = pair.labels or labels_that_count()
+        self.content = content(self.fixed)
 
     def before(self) -> Quality:
         """Without any registration."""
@@ -57,16 +67,36 @@ class Judge:
 
     def quality(self, field: sitk.Image, own_moved: sitk.Image | None = None) -> Quality:
         """Of a total field on the fixed grid."""
-        moved = warp(self.moving, field, sitk.sitkLinear)
-        labels = warp(self.moving_labels, field, sitk.sitkNearestNeighbor)
-        folded = int(np.count_nonzero(jacobian_determinant(field)[self.brain] <= 0))
+        folded = int(np.count_nonzero(jacobian_determinant(field)[self.content] <= 0))
         return Quality(
-            dice=float(np.mean(dice(self.fixed_labels, labels, self.labels))),
-            ncc=correlation(self.fixed, moved, self.brain),
+            dice=self._dice(field),
+            ncc=correlation(self.fixed, warp(self.plain_moving, field, sitk.sitkLinear), self.content),
             folded_voxels=folded,
-            folded_percent=100.0 * folded / int(np.count_nonzero(self.brain)),
-            own_moved_ncc=None if own_moved is None else correlation(own_moved, moved, self.brain),
+            folded_percent=100.0 * folded / int(np.count_nonzero(self.content)),
+            own_moved_ncc=self._agreement(field, own_moved),
+            error_mm=self._error_mm(field),
         )
+
+    def _dice(self, field: sitk.Image) -> float | None:
+        if self.fixed_labels is None or self.moving_labels is None:
+            return None
+        labels = warp(self.moving_labels, field, sitk.sitkNearestNeighbor, outside=0.0)
+        return float(np.mean(dice(self.fixed_labels, labels, self.labels)))
+
+    def _agreement(self, field: sitk.Image, own_moved: sitk.Image | None) -> float | None:
+        """Within the moving image only: tools differ in what they put outside it."""
+        if own_moved is None:
+            return None
+        everywhere = sitk.Image(self.moving.GetSize(), sitk.sitkUInt8) + 1
+        everywhere.CopyInformation(self.moving)
+        inside = sitk.GetArrayFromImage(warp(everywhere, field, sitk.sitkNearestNeighbor, outside=0.0)) > 0
+        return correlation(own_moved, warp(self.moving, field, sitk.sitkLinear), self.content & inside)
+
+    def _error_mm(self, field: sitk.Image) -> float | None:
+        if self.truth is None:
+            return None
+        found, true = (sitk.GetArrayViewFromImage(each)[self.content] for each in (field, self.truth))
+        return float(np.linalg.norm(found.astype(np.float64) - true, axis=-1).mean())
 
     def _read_field(self, path: Path) -> sitk.Image:
         if path.suffix == ".h5":
@@ -82,11 +112,21 @@ class Judge:
         return field
 
 
-def warp(image: sitk.Image, field: sitk.Image, interpolator: int) -> sitk.Image:
-    """``image(x + u(x))`` on the field's grid, 0 outside the image."""
+def content(image: sitk.Image) -> Mask:
+    """The volume without the air around it: above its lowest value, in a CT above air; indexed [k, j, i]."""
+    values = sitk.GetArrayViewFromImage(image)
+    lowest = float(values.min())
+    found: Mask = values > (lowest + 300 if lowest < -500 else lowest)
+    return found
+
+
+def warp(image: sitk.Image, field: sitk.Image, interpolator: int, outside: float | None = None) -> sitk.Image:
+    """``image(x + u(x))`` on the field's grid; outside the image its lowest value, if nothing else is said."""
     # The cast makes the copy that the transform swallows.
     transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
-    return sitk.Resample(image, _scalar_like(field), transform, interpolator, 0.0, image.GetPixelID())
+    if outside is None:
+        outside = float(sitk.GetArrayViewFromImage(image).min())
+    return sitk.Resample(image, _scalar_like(field), transform, interpolator, outside, image.GetPixelID())
 
 
 def dice(fixed: sitk.Image, moved: sitk.Image, labels: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Cost
 
 REPORT = "report.json"
+STARTED = "BENCHMARK_PROCESS_STARTED"
+"""Environment variable: `time.time()` just before the process was started."""
 FIELD = "field.nrrd"
 """The total displacement field on the fixed grid, LPS mm: ``moved(x) = moving(x + u(x))``."""
 MOVED = "moved.nrrd"
@@ -69,6 +74,8 @@ class Report:
     """Where the cost is that of a warm job: the time of the first one in the process, model and engine loaded."""
     inverse_error_mm: float | None = None
     """Mean distance of a brain voxel from where forward and then inverse map take it."""
+    start_s: float | None = None
+    """From the start of the process to the beginning of the first job: the interpreter and its imports."""
     field_file: str = FIELD
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Of the method's own steps."""
@@ -80,8 +87,18 @@ class Report:
     @classmethod
     def load(cls, folder: Path) -> Report:
         """Read what save() wrote."""
-        values = json.loads((folder / REPORT).read_text())
+        return cls.from_json(json.loads((folder / REPORT).read_text()))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Report:
+        """The opposite of ``asdict``."""
         return cls(**{**values, "cost": Cost(**values["cost"])})
+
+
+def seconds_since_start() -> float | None:
+    """How long this process has been running, its interpreter's start included; None where nobody noted that."""
+    started = os.environ.get(STARTED)
+    return None if started is None else max(0.0, time.time() - float(started))
 
 
 def versions_of(*packages: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The two real pairs of brains on which methods are compared, and the labels that count."""
+"""What a pair to be registered is, the two real pairs of brains, and the labels that count on brains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,26 @@ _LABELS = DATA / "vxm_pair" / "labels.npz"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two skull-stripped T1 volumes (0 outside the brain) with FreeSurfer labels, and what is known of them."""
+    """The files of two volumes, and of what is known of them."""
 
     name: str
     title: str
     fixed: Path
-    fixed_labels: Path
     moving: Path
-    moving_labels: Path
+    fixed_labels: Path | None = None
+    moving_labels: Path | None = None
+    labels: tuple[int, ...] = ()
+    """Those that count; none: the 30 structures of a brain."""
+    truth: Path | None = None
+    """The true displacement field on the fixed grid, LPS mm: ``moved(x) = moving(x + u(x))``."""
+    plain_moving: Path | None = None
+    """The moving volume before its contrast was changed: correlation is judged with it."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All that there are."""
+        named = (self.fixed, self.moving, self.fixed_labels, self.moving_labels, self.truth, self.plain_moving)
+        return [path for path in named if path is not None]
 
 
 _TEST_SCAN = {
@@ -53,9 +65,7 @@ PAIRS = {
 
 def missing_files(pairs: Iterable[Pair]) -> list[Path]:
     """The files that the pairs and our model need and that are not on this machine."""
-    needed = [WEIGHTS, _LABELS]
-    for pair in pairs:
-        needed += [pair.fixed, pair.fixed_labels, pair.moving, pair.moving_labels]
+    needed = [WEIGHTS, _LABELS, *(path for pair in pairs for path in pair.files)]
     return [path for path in dict.fromkeys(needed) if not path.is_file()]
 
 

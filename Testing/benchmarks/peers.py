@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.job import FIELD, MOVED, Found, Job, Order, Prepare, Report, versions_of
+from benchmarks.job import FIELD, MOVED, Found, Job, Order, Prepare, Report, seconds_since_start, versions_of
 from benchmarks.measure import measured
 
 if TYPE_CHECKING:
@@ -162,10 +162,11 @@ def main() -> None:
     order = Order.from_command_line(METHODS)
     prepare, packages = METHODS[order.method]
     job = prepare(order)
+    start_s = seconds_since_start()
     found, cost = measured(job)
     found.write_field(order.output / FIELD)
     found.write_moved(order.output / MOVED)
-    Report(cost, versions_of(*packages)).save(order.output)
+    Report(cost, versions_of(*packages), start_s=start_s).save(order.output)
 
 
 if __name__ == "__main__":

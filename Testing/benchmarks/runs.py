@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks import ours
 from benchmarks.evaluation import Judge, Quality
-from benchmarks.job import MOVED, Order, Report
+from benchmarks.job import MOVED, STARTED, Order, Report
 from benchmarks.pairs import Pair
 
 THREADS = 2
 BEFORE = "before"
 
-OURS = {
-    "openvino": "ours, OpenVINO, full resolution",
-    "openvino-half": "ours, OpenVINO, half resolution",
-    "tensorflow": "ours, TensorFlow, full resolution",
-    "tensorflow-half": "ours, TensorFlow, half resolution",
-    "command": "ours, OpenVINO, full resolution, cold command",
-}
 PEERS = {
     "elastix": "itk-elastix, affine + B-spline, defaults",
     "syn": "antspyx SyN, defaults",
     "greedy": "picsl-greedy, affine + NCC 100x50x10",
     "demons": "SimpleITK, affine + diffeomorphic demons 50x50x20",
 }
+OURS = {name: way.title for name, way in ours.WAYS.items()}
 METHODS = OURS | PEERS
 TITLES = {BEFORE: "before"} | METHODS
+
+EVERYWHERE = ("pre-align", "default-half", "default", "default-5s", "default-30s", "t1", "elastix", "syn")
+"""The methods of every row; those of the main row are all."""
+
+BUSY = 0.1
+"""Share of a run's wall time that other processes may use before its time counts as disturbed."""
 
 _TESTING = Path(__file__).resolve().parents[1]
 _LIMIT_S = 3600
@@ -50,29 +54,57 @@ class Run:
     report: Report | None = None
     quality: Quality | None = None
     failure: str = ""
+    made: str = ""
+    """When it began, UTC."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other processes disturbed its wall time."""
+        return self.report is not None and (self.report.cost.others_cpu_s or 0) > BUSY * self.report.cost.wall_s
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Run:
+        """The opposite of ``asdict``."""
+        report, quality = values["report"], values["quality"]
+        return cls(
+            **{
+                **values,
+                "report": None if report is None else Report.from_json(report),
+                "quality": None if quality is None else Quality(**quality),
+            }
+        )
+
+
+def methods_of(row: str) -> list[str]:
+    """Those that are compared on a row."""
+    return list(METHODS if row == "main" else EVERYWHERE)
 
 
 def before(pair: Pair, judge: Judge) -> Run:
     """The pair as it lies."""
-    return Run(pair.name, BEFORE, quality=judge.before())
+    return Run(pair.name, BEFORE, quality=judge.before(), made=_now())
 
 
-def run(method: str, pair: Pair, judge: Judge, peer_python: Path, logs: Path) -> Run:
-    """Register the pair; what the method prints goes into ``logs``."""
+def run(method: str, pair: Pair, judge: Judge, peer_python: Path, folder: Path) -> Run:
+    """Register the pair. ``folder``, emptied first, holds what the method prints and what it finds."""
     module, python = ("ours", Path(sys.executable)) if method in ours.METHODS else ("peers", peer_python)
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="registration-benchmark-") as folder:
-        order = Order(method, str(pair.fixed), str(pair.moving), Path(folder))
-        log = logs / f"{pair.name}-{method}.log"
-        failure = _run_in_process([str(python), "-m", f"benchmarks.{module}", *order.arguments()], order.output, log)
-        if failure:
-            return Run(pair.name, method, load, failure=failure)
-        report = Report.load(order.output)
-        try:
-            quality = judge.quality_of_files(order.output / report.field_file, order.output / MOVED)
-        except (RuntimeError, ValueError) as error:  # SimpleITK's RuntimeError: a file it cannot read
-            return Run(pair.name, method, load, report, failure=f"the result cannot be judged: {error}")
-    return Run(pair.name, method, load, report, quality)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    started = Run(pair.name, method, os.getloadavg()[0], made=_now())
+    order = Order(method, str(pair.fixed), str(pair.moving), folder)
+    command = [str(python), "-m", f"benchmarks.{module}", *order.arguments()]
+    if failure := _run_in_process(command, folder, folder / "log.txt"):
+        return replace(started, failure=failure)
+    return judged(replace(started, report=Report.load(folder)), judge, folder)
+
+
+def judged(run: Run, judge: Judge, folder: Path) -> Run:
+    """The run with the quality of what lies in its folder."""
+    assert run.report is not None
+    try:
+        return replace(run, quality=judge.quality_of_files(folder / run.report.field_file, folder / MOVED), failure="")
+    except (RuntimeError, ValueError) as error:  # SimpleITK's RuntimeError: a file it cannot read
+        return replace(run, failure=f"the result cannot be judged: {error}")
 
 
 def _run_in_process(command: list[str], folder: Path, log: Path) -> str:
@@ -82,7 +114,7 @@ def _run_in_process(command: list[str], folder: Path, log: Path) -> str:
             ended = subprocess.run(
                 command,
                 cwd=folder,
-                env=_environment(),
+                env=environment() | {STARTED: repr(time.time())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -99,7 +131,8 @@ def _run_in_process(command: list[str], folder: Path, log: Path) -> str:
     return ""
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Of a process that runs a method: its threads, and where our modules are."""
     # Nobody calls SetNumberOfThreads: that crashes itk-elastix 0.25, and ITK's variable is enough for all of ITK.
     folders = [str(_TESTING), str(_TESTING.parent / "VoxelMorphRegistration")]
     return {
@@ -108,3 +141,7 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": str(THREADS),
         "PYTHONPATH": os.pathsep.join(folders),
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

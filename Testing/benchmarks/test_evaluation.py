@@ -1,4 +1,4 @@
-"""The benchmark's judge on fields whose effect is known, its cost meter, and its verdicts."""
+"""The benchmark's judge on fields whose effect is known, and its cost meter."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ import pytest
 import SimpleITK as sitk
 from shared_data import shared
 
-from benchmarks import compare_with_peers, pairs, targets
-from benchmarks.evaluation import Judge, Quality, dice, jacobian_determinant, warp
-from benchmarks.job import Report
-from benchmarks.machine import Machine
-from benchmarks.measure import Cost, measured
-from benchmarks.report import as_text
-from benchmarks.runs import PEERS, Run
+from benchmarks import compare_with_peers, pairs
+from benchmarks.evaluation import Judge, content, dice, jacobian_determinant, warp
+from benchmarks.measure import measured
 
 OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0, -0.6, 0.8, 0.0)
 SPACING = (1.0, 2.0, 1.5)
@@ -85,6 +81,28 @@ def test_identity_on_the_real_pair_is_what_was_measured_before() -> None:
     assert judge.quality(_mirrored(judge.fixed)).folded_percent > 99.9
 
 
+def test_a_pair_of_known_motion_is_judged_by_the_distance_to_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(-900, 400, SIZE[::-1]).astype(np.int16)
+    values[:, :3] = -1024  # air
+    truth = linear_field(np.diag([1.1, 1.0, 1.0]))
+    moved = on_grid(values)
+    for image, name in ((moved, "fixed.nrrd"), (moved, "moving.nrrd"), (truth, "truth.nrrd")):
+        sitk.WriteImage(image, str(tmp_path / name))
+    made = pairs.Pair(
+        "made", "made", *(tmp_path / f"{name}.nrrd" for name in ("fixed", "moving")), truth=tmp_path / "truth.nrrd"
+    )
+    judge = Judge(made)
+    assert judge.quality(truth).error_mm == pytest.approx(0.0, abs=1e-4)
+    before = judge.before()
+    inside = sitk.GetArrayFromImage(truth)[content(moved)]
+    assert before.error_mm == pytest.approx(np.linalg.norm(inside, axis=-1).mean(), rel=1e-4)
+    assert before.ncc == pytest.approx(1.0)
+    assert before.dice is None
+    assert not content(moved)[:, :3].any()  # air does not count
+    assert content(moved)[:, 3:].sum() == (values[:, 3:] > -724).sum()
+
+
 def _mirrored(fixed: sitk.Image) -> sitk.Image:
     """x -> -x about the grid's middle, along the first physical axis: folded everywhere."""
     mirror = sitk.AffineTransform(3)
@@ -109,38 +127,6 @@ def test_cost_of_sleeping_working_and_filling_memory() -> None:
     assert busy.cpu_s >= 0.29
     assert busy.wall_s >= 0.29
     assert busy.peak_bytes >= 50_000_000
-
-
-def _run(pair: str, method: str, wall: float, dice_30: float, peak: float = 1e9) -> Run:
-    return Run(
-        pair,
-        method,
-        load_before=0.0,
-        report=Report(Cost(wall, 2 * wall, 0.0, int(peak)), {"Python": "3"}),
-        quality=Quality(dice_30, 0.9, 0, 0.0, 1.0),
-    )
-
-
-def test_targets_are_judged_on_both_sides_and_missing_runs_are_said() -> None:
-    made = [
-        _run("main", "openvino", 4.0, 0.76, 1.6e9),
-        _run("main", "elastix", 40.0, 0.68),
-        _run("main", "syn", 59.0, 0.72),
-    ]
-    found = {(run.pair, run.method): run for run in made}
-    verdicts = {verdict.title: verdict.met for verdict in (target.verdict(found) for target in targets.TARGETS)}
-    assert verdicts["main: Dice 30, full resolution"] is True
-    assert verdicts["main: warm job, full resolution, s"] is False
-    assert verdicts["main: times faster than Elastix's default"] is True
-    assert verdicts["main: times faster than SyN"] is False
-    assert verdicts["main: peak memory with OpenVINO, GB"] is False
-    assert verdicts["main: warm job, half resolution, s"] is None
-    assert verdicts["bert: Dice 30, full resolution"] is None
-
-    text = as_text(found, [pairs.PAIRS["main"]], Machine("a CPU", 2, 2**30, "a system", 2))
-    elastix = next(line for line in text.splitlines() if line.startswith("| " + PEERS["elastix"]))
-    assert [cell.strip() for cell in elastix.split("|")[2:5]] == ["10.0x", "10.0x", "+0.080"]
-    assert text.count("NOT MET") == 3
 
 
 def test_without_the_data_one_sentence_and_exit_code_2(

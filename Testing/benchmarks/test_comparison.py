@@ -1,0 +1,170 @@
+"""How recorded runs become ratios, verdicts and a page: on made-up records, for nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report, runs, store, targets
+from benchmarks.evaluation import Quality
+from benchmarks.job import Report
+from benchmarks.machine import Machine
+from benchmarks.measure import Cost
+from benchmarks.pairs import Pair
+from benchmarks.rows import ROWS
+from benchmarks.runs import Run
+
+MACHINE = Machine("a CPU", 2, 2**30, "a system", 2)
+
+
+def _run(row: str, method: str, wall: float, measure: float, peak: float = 1e9, others: float = 0.0) -> Run:
+    how = ROWS[row].measure
+    quality = Quality(
+        measure if how == "dice" else None, measure if how == "ncc" else 0.9, 0, 0.0, 1.0,
+        measure if how == "error_mm" else None,
+    )  # fmt: skip
+    cost = Cost(wall, 2 * wall, others, int(peak))
+    return Run(row, method, 0.0, Report(cost, {"Python": "3"}, first_wall_s=2 * wall, start_s=1.0), quality)
+
+
+def _by_name(*made: Run) -> dict[tuple[str, str], Run]:
+    return {(run.pair, run.method): run for run in made}
+
+
+def _verdicts(found: dict[tuple[str, str], Run]) -> dict[str, bool | None]:
+    return {verdict.title: verdict.met for verdict in targets.verdicts(found)}
+
+
+def test_targets_are_judged_on_both_sides_and_missing_runs_are_said() -> None:
+    found = _by_name(
+        _run("main", "t1", 4.0, 0.76, 1.6e9), _run("main", "elastix", 40.0, 0.68), _run("main", "syn", 59.0, 0.72)
+    )
+    met = _verdicts(found)
+    assert met["main: Dice, T1 model"] is True
+    assert met["main: warm job, T1 model, s"] is False
+    assert met["main: T1 model, times faster than Elastix's default"] is True
+    assert met["main: T1 model, times faster than SyN"] is False
+    assert met["main: peak memory with OpenVINO, T1 model, GB"] is False
+    assert met["main: warm job, T1 model, half resolution, s"] is None
+    assert met["bert: Dice, T1 model"] is None
+
+
+def test_better_is_more_dice_and_less_error() -> None:
+    found = _by_name(
+        _run("trunk", "default-30s", 30, 0.70), _run("trunk", "elastix", 40, 0.65),
+        _run("head", "default-30s", 30, 2.0), _run("head", "elastix", 40, 1.5),
+        _run("ultrasound", "default-30s", 30, 0.91), _run("ultrasound", "elastix", 40, 0.90),
+    )  # fmt: skip
+    assert targets.better_by(found, "trunk", "default-30s", "elastix") == pytest.approx(0.05)
+    assert targets.better_by(found, "head", "default-30s", "elastix") == pytest.approx(-0.5)
+    assert targets.better_by(found, "ultrasound", "default-30s", "elastix") == pytest.approx(0.01)
+    met = _verdicts(found)
+    assert met["trunk: default + 30 s refinement better than Elastix's default by, Dice"] is True
+    assert met["head: default + 30 s refinement better than Elastix's default by, error mm"] is False
+
+
+@pytest.mark.parametrize(
+    ("elastix", "default", "expected"),
+    [(0.7, 0.62, True), (0.7, 0.58, False), (0.45, 0.51, True), (0.45, 0.49, False)],
+)
+def test_half_of_the_gain_over_the_pre_alignment(elastix: float, default: float, expected: bool) -> None:
+    """Also where Elastix makes it worse: then it is enough not to."""
+    found = _by_name(
+        _run("trunk", "pre-align", 1, 0.5),
+        _run("trunk", "elastix", 40, elastix),
+        _run("trunk", "default-half", 1, default),
+    )
+    title = "trunk: default at half resolution, share of Elastix's gain over our pre-alignment"
+    assert _verdicts(found)[title] is expected
+
+
+def test_the_text_has_the_ratios_first_and_says_what_was_disturbed() -> None:
+    found = _by_name(
+        _run("main", "t1", 4.0, 0.76), _run("main", "elastix", 40.0, 0.68, others=10.0), _run("main", "syn", 60.0, 0.72)
+    )
+    text = report.as_text(found, MACHINE)
+    first = next(line for line in text.splitlines() if line.startswith("| main"))
+    assert [cell.strip() for cell in first.split("|")[1:-1]] == [
+        "main", "itk-elastix", *["-"] * 9, "10.0x", "10.0x", "+0.080 Dice",
+    ]  # fmt: skip
+    assert "disturbed" in text
+    assert text.index("| main") < text.index("## Targets") < text.index("## main:")
+    assert text.count("**missed**") == sum(verdict.met is False for verdict in targets.verdicts(found))
+
+
+def test_cold_start_adds_imports_and_the_first_job() -> None:
+    found = _by_name(_run("main", "t1", 4.0, 0.76), _run("main", "elastix", 40.0, 0.68))
+    lines = [[cell.strip() for cell in line.split("|")] for line in report.cold_start(found).splitlines()]
+    assert lines[2][2:6] == ["1.00", "8.00", "9.00", "4.00"]
+    assert lines[3][2:6] == ["1.00", "40.00", "41.00", "the same"]
+
+
+def test_runs_come_back_from_json() -> None:
+    found = _by_name(_run("main", "t1", 4.0, 0.76), Run("main", "syn", 0.5, failure="it crashed"))
+    again, machine = report.from_json(report.as_json(found, MACHINE))
+    assert again == found
+    assert machine == MACHINE
+
+
+def _kept(folder: Path, made: Pair, machine: Machine = MACHINE) -> store.Store:
+    return store.Store(folder / "runs", machine, folder / "no-python")
+
+
+def test_a_kept_run_is_used_until_what_it_was_made_of_changes(tmp_path: Path) -> None:
+    made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
+    for path in made.files:
+        path.write_text(path.name)
+    run = _run("trunk", "elastix", 40.0, 0.7)
+    kept = _kept(tmp_path, made)
+    assert kept.load(made, "elastix") is None
+    kept.save(made, run)
+    assert kept.load(made, "elastix") == run
+    assert kept.load(made, "syn") is None
+    assert _kept(tmp_path, made, Machine("another CPU", 2, 2**30, "a system", 2)).load(made, "elastix") is None
+
+    other = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "other")
+    (tmp_path / "other").write_text("not what it was")
+    assert kept.load(other, "elastix") is None
+
+
+def test_a_failed_run_is_not_kept_as_finished(tmp_path: Path) -> None:
+    made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
+    for path in made.files:
+        path.write_text(path.name)
+    kept = _kept(tmp_path, made)
+    kept.save(made, Run("trunk", "elastix", failure="it crashed"))
+    assert kept.load(made, "elastix") is None
+
+
+def test_a_record_of_another_judge_without_its_field_is_made_anew(tmp_path: Path) -> None:
+    made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
+    for path in made.files:
+        path.write_text(path.name)
+    kept = _kept(tmp_path, made)
+    kept.save(made, _run("trunk", "elastix", 40.0, 0.7))
+    record = kept.home("trunk", "elastix") / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"judge": "another"}))
+    assert kept.load(made, "elastix") is None
+
+
+def test_ours_leave_no_fields_behind(tmp_path: Path) -> None:
+    made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
+    for path in made.files:
+        path.write_text(path.name)
+    kept = _kept(tmp_path, made)
+    for method in ("default", "elastix"):
+        home = kept.home("trunk", method)
+        home.mkdir(parents=True)
+        (home / "field.nrrd").write_text("a field")
+        kept.save(made, _run("trunk", method, 1.0, 0.7))
+    assert not (kept.home("trunk", "default") / "field.nrrd").exists()
+    assert (kept.home("trunk", "elastix") / "field.nrrd").exists()
+
+
+def test_every_row_has_methods_that_exist() -> None:
+    for row in ROWS:
+        assert set(runs.methods_of(row)) <= set(runs.METHODS)
+    assert asdict(_run("main", "t1", 1, 0.7))["report"]["start_s"] == 1.0
