@@ -2,17 +2,17 @@
 
 ``python Testing/benchmarks/sequence_table.py --write`` makes a breathing sequence from the trunk CT in ../shared/data
 (its motion, and so the truth of every voxel, is known), carries the organ labels from the reference frame to all others
-and compares; then the 4-D ultrasound, of which the truth is not known. What is finished stays in ``--work`` and is not
-done again. ``--elastix .venv-bench/bin/python`` adds elastix on some of the frames.
+and compares; then the 4-D ultrasound, of which the truth is not known. ``--elastix .venv-bench/bin/python`` adds
+elastix on some of the frames. What is finished stays in ``--work``, frame by frame, and is not done again with the same
+model and code; stopped at any moment, the same command goes on.
 """
 
 from __future__ import annotations
 
 # ruff: noqa: E402, this is a script: it sets sys.path first
 import argparse
-import json
+import hashlib
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 import numpy as np
+from pipeline.sequence import breathing
 from pipeline.sequence.breathing import Breathing, breathing_ct
 from shared_data import SHARED_DATA
 from VoxelMorphRegistrationLib.files.frames import open_frames
@@ -34,11 +35,13 @@ from VoxelMorphRegistrationLib.pipeline.sequence import SequenceOptions, registe
 from VoxelMorphRegistrationLib.pipeline.sequence.labels import LabelCarrier
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Image
 
-from benchmarks.elastix_frames import PRESETS
+from benchmarks.documents import put_between
+from benchmarks.elastix_frames import PRESETS, elastix
+from benchmarks.kept import identity
 from benchmarks.machine import Machine
 
 PAGE = ROOT / "Docs" / "sequences.md"
-BEGIN, END = "<!-- sequence_table.py: begin -->", "<!-- sequence_table.py: end -->"
+MARK = "sequence table"
 _FEWEST_VOXELS = 50
 """Organs smaller than this in a frame are not judged: the CT's labels cover 30 of its slices."""
 
@@ -82,13 +85,16 @@ def ways(model: str, resolution: str, refine: float) -> Iterator[tuple[str, Sequ
 def breathing_rows(arguments: argparse.Namespace) -> list[Row]:
     """The CT that breathes."""
     breath = breathing_ct(arguments.frames)
-    folder = arguments.work / f"breath-{arguments.frames}"
-    folder.mkdir(parents=True, exist_ok=True)
+    made_by = hashlib.sha256(Path(breathing.__file__).read_bytes()).hexdigest()[:8]
+    place = arguments.work / f"breath-{arguments.frames}-{made_by}"
+    folder, truths = place / "frames", place / "truth"
     for n in range(len(breath)):
         if not (folder / f"{n:03d}.nrrd").exists():
+            truths.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            write_volume(breath.labels_of(n), truths / f"{n:03d}.nrrd")
             write_volume(breath.image(n), folder / f"{n:03d}.nrrd")
-            write_volume(breath.labels_of(n), arguments.work / f"truth-{arguments.frames}-{n:03d}.nrrd")
-    truth = [read_labels(arguments.work / f"truth-{arguments.frames}-{n:03d}.nrrd") for n in range(len(breath))]
+    truth = [read_labels(truths / f"{n:03d}.nrrd") for n in range(len(breath))]
     reference = arguments.reference
     judge = Judge(breath, truth, reference)
     still = read_volume(folder / "000.nrrd")
@@ -97,7 +103,7 @@ def breathing_rows(arguments: argparse.Namespace) -> list[Row]:
         for name, options in ways(model, arguments.resolution, arguments.refine):
             if arguments.only and not any(word in name for word in arguments.only):
                 continue
-            out = arguments.work / f"{Path(model).stem}-{arguments.resolution}-{len(breath)}-{name.replace(' ', '-')}"
+            out = place / f"{Path(model).stem}-{identity(model)}-{arguments.resolution}" / name.replace(" ", "-")
             result = register_sequence(
                 open_frames(folder), out, replace(options, reference=reference), labels=truth[reference]
             )
@@ -170,15 +176,9 @@ class Judge:
 def elastix_row(arguments: argparse.Namespace, preset: str, folder: Path, judge: Judge) -> Row:
     """On every ``--elastix-every``-th frame."""
     frames = [n for n in range(len(judge.breath)) if n != arguments.reference][:: arguments.elastix_every]
-    out = arguments.work / f"elastix-{preset}"
-    out.mkdir(exist_ok=True)
-    command = [arguments.elastix, "-m", "benchmarks.elastix_frames", "--preset", preset, "--output", str(out)]
-    command += ["--moving", str(folder / f"{arguments.reference:03d}.nrrd")]
-    command += [f"{n}={folder / f'{n:03d}.nrrd'}" for n in frames]
-    told = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "Testing")}, check=True, capture_output=True, text=True
-    ).stdout
-    results = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    paths = {n: folder / f"{n:03d}.nrrd" for n in frames}
+    moving = folder / f"{arguments.reference:03d}.nrrd"
+    results = elastix(arguments.elastix, preset, moving, paths, folder.parent / "elastix")
     fields = {each["frame"]: read_field(each["field"]) for each in results}
     folded = [100 * float(np.mean(field.jacobian_determinant().array <= 0)) for field in fields.values()]
     note = f"{PRESETS[preset]}; frames {', '.join(map(str, frames))} only"
@@ -195,7 +195,7 @@ def ultrasound_rows(arguments: argparse.Namespace) -> list[str]:
             if arguments.only and not any(word in name for word in arguments.only):
                 continue
             frames = open_frames(SHARED_DATA / "fourD" / "greedy_img4d.nii.gz")
-            out = arguments.work / f"us-{Path(model).stem}-{name.replace(' ', '-')}"
+            out = arguments.work / f"us-{Path(model).stem}-{identity(model)}" / name.replace(" ", "-")
             result = register_sequence(frames, out, replace(options, reference=4), labels=labels)
             frames.close()
             done = [record for record in result.records if record.status != "reference"]
@@ -214,8 +214,6 @@ def page(arguments: argparse.Namespace, rows: list[Row], ultrasound: list[str]) 
     """Both tables as Markdown."""
     return "\n".join(
         [
-            BEGIN,
-            "",
             f"Breathing trunk CT: {arguments.frames} frames of 122x101x112 voxels of 3 mm, noise of 10 HU, reference "
             f"frame {arguments.reference}, model {', '.join(arguments.model)}, {arguments.resolution} resolution. "
             "Dice: mean over the organs; landmark errors over 200 textured points a frame; folding: the worst frame; "
@@ -231,8 +229,6 @@ def page(arguments: argparse.Namespace, rows: list[Row], ultrasound: list[str]) 
             "| | before | after | folding % | volume of the valve, ml | s a frame |",
             "|---|---|---|---|---|---|",
             *ultrasound,
-            "",
-            END,
         ]
     )
 
@@ -248,14 +244,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="rows whose name holds one of these words")
     parser.add_argument("--elastix", metavar="PYTHON", help="the interpreter that has itk-elastix")
     parser.add_argument("--elastix-every", type=int, default=4)
-    parser.add_argument("--write", action="store_true", help="put the tables into Docs/sequences.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into --page")
+    parser.add_argument("--page", type=Path, default=PAGE, help="(default: Docs/sequences.md)")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     text = page(arguments, breathing_rows(arguments), ultrasound_rows(arguments))
     print(text)
     if arguments.write:
-        old = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(old[: old.index(BEGIN)] + text + old[old.index(END) + len(END) :], encoding="utf-8")
+        put_between(arguments.page, MARK, text)
 
 
 if __name__ == "__main__":

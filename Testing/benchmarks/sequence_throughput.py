@@ -3,8 +3,9 @@
 ``python Testing/benchmarks/sequence_throughput.py --elastix .venv-bench/bin/python --write``: a T1 brain of
 ../shared/data (160x192x224 voxels of 1 mm) under smooth known warps, as files of one frame each, registered at half and
 at full resolution, with and without labels to carry; each run in a process of its own, whose largest memory is taken,
-and the half-resolution one with 10 and with 100 frames. Frames per second count from the first frame to the last,
-engine warm, files read and written.
+and the half-resolution one with 10 and with 100 frames. Frames per second count from the first finished frame to the
+last, engine warm, files read and written. What is finished stays in ``--work``, and is not done again with the same
+model and code.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -28,11 +29,13 @@ import SimpleITK as sitk
 from shared_data import SHARED_DATA
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
 
-from benchmarks.elastix_frames import PRESETS
+from benchmarks.documents import put_between
+from benchmarks.elastix_frames import PRESETS, elastix
+from benchmarks.kept import KeptRows, identity
 from benchmarks.machine import Machine
 
 PAGE = ROOT / "Docs" / "sequences.md"
-BEGIN, END = "<!-- sequence_throughput.py: begin -->", "<!-- sequence_throughput.py: end -->"
+MARK = "sequence throughput"
 _DIFFERENT = 10
 """Frames that are made; longer sequences repeat them under other names."""
 
@@ -68,21 +71,29 @@ def make_frames(folder: Path, count: int) -> None:
         strength = 4.0 * np.sin(2 * np.pi * n / _DIFFERENT)
         warp = sitk.GetImageFromArray(coarse * strength, isVector=True)
         warp.CopyInformation(lattice)
-        sitk.WriteImage(sitk.Resample(brain, brain, sitk.DisplacementFieldTransform(warp)), str(path))
+        half = folder / "half.nii"
+        sitk.WriteImage(sitk.Resample(brain, brain, sitk.DisplacementFieldTransform(warp)), str(half))
+        half.replace(path)
 
 
 def ours(arguments: argparse.Namespace, count: int, resolution: str, *options: str) -> Run:
     """In a process of its own, by the command line, so that nothing of this one is counted."""
     frames = arguments.work / f"frames-{count}"
     make_frames(frames, count)
-    out = arguments.work / f"out-{count}-{resolution}-{len(options)}-{time.time_ns()}"
+    out = arguments.work / "out"
+    shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, __file__, "--one", "sequence", str(frames), "--reference", "0", "--json"]
     command += ["--output", str(out), "--resolution", resolution, "--model", arguments.model, *options]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the command ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
+    said = done.stdout
     report, told = json.loads(said[: said.rindex('\n{"peak')]), json.loads(said[said.rindex('\n{"peak') :])
     records = [frame for frame in report["frames"] if frame["status"] == "registered"]
+    finished = sorted((out / "frames" / f"frame_{each['frame']:04d}.json").stat().st_mtime for each in records)
+    shutil.rmtree(out)
     return Run(
-        frames_per_second=len(records) / sum(frame["seconds"] for frame in records),
+        frames_per_second=(len(finished) - 1) / (finished[-1] - finished[0]),
         bytes_per_frame=mean(sum(size for _, size in frame["files"]) for frame in records),
         peak_mb=told["peak_mb"],
         seconds=report["seconds"],
@@ -101,25 +112,13 @@ def one(argv: list[str]) -> None:
     sys.exit(code)
 
 
-def elastix(arguments: argparse.Namespace, preset: str) -> float:
+def elastix_seconds(arguments: argparse.Namespace, preset: str) -> float:
     """Seconds a frame, over a few."""
     frames = arguments.work / "frames-10"
     make_frames(frames, 10)
-    command = [
-        arguments.elastix,
-        "-m",
-        "benchmarks.elastix_frames",
-        "--preset",
-        preset,
-        "--output",
-        str(arguments.work),
-    ]
-    command += ["--moving", str(frames / "frame0000.nii")]
-    command += [f"{n}={frames / f'frame{n:04d}.nii'}" for n in range(1, 1 + arguments.elastix_frames)]
-    told = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "Testing")}, check=True, capture_output=True, text=True
-    ).stdout
-    return mean(json.loads(line)["seconds"] for line in told.splitlines() if line.startswith("{"))
+    fixed = {n: frames / f"frame{n:04d}.nii" for n in range(1, 1 + arguments.elastix_frames)}
+    lines = elastix(arguments.elastix, preset, frames / "frame0000.nii", fixed, arguments.work / "elastix")
+    return mean(line["seconds"] for line in lines)
 
 
 def main() -> None:
@@ -131,39 +130,46 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100, help="of the long run (default: 100)")
     parser.add_argument("--elastix", metavar="PYTHON", help="the interpreter that has itk-elastix")
     parser.add_argument("--elastix-frames", type=int, default=2)
-    parser.add_argument("--write", action="store_true", help="put the table into Docs/sequences.md")
+    parser.add_argument("--write", action="store_true", help="put the table into --page")
+    parser.add_argument("--page", type=Path, default=PAGE, help="(default: Docs/sequences.md)")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    kept = KeptRows(arguments.work / f"rows-{identity(arguments.model)}.json")
     labels = ["--labels", str(SHARED_DATA / "vxm_pair" / "subject_1_aseg.nii.gz")]
-    runs = {
-        "half resolution": ours(arguments, 10, "half"),
-        "half resolution, fields as int16": ours(arguments, 10, "half", "--keep", "int16"),
-        "half resolution, 45 labels carried": ours(arguments, 10, "half", *labels),
-        "half resolution, labels only": ours(arguments, 10, "half", "--keep", "results", *labels),
-        "full resolution": ours(arguments, 10, "full"),
+
+    def run(name: str, count: int, resolution: str, *options: str) -> Run:
+        row = Run(**kept.row(name, lambda: asdict(ours(arguments, count, resolution, *options))))
+        print(f"{name}: {row.frames_per_second:.2f} frames a second, {row.peak_mb:.0f} MB", flush=True)
+        return row
+
+    ways: dict[str, tuple[str, ...]] = {
+        "half resolution": ("half",),
+        "half resolution, fields as int16": ("half", "--keep", "int16"),
+        "half resolution, 45 labels carried": ("half", *labels),
+        "half resolution, labels only": ("half", "--keep", "results", *labels),
+        "full resolution": ("full",),
     }
-    long = ours(arguments, arguments.frames, "half")
-    peers = {preset: elastix(arguments, preset) for preset in PRESETS} if arguments.elastix else {}
-    text = page(runs, long, arguments.frames, peers)
+    runs = {name: run(name, 10, *way) for name, way in ways.items()}
+    many = f"half resolution, {arguments.frames} frames"
+    runs[many] = run(many, arguments.frames, "half")
+    peers = {preset: elastix_seconds(arguments, preset) for preset in PRESETS} if arguments.elastix else {}
+    text = page(runs, runs[many], arguments.frames, peers)
     print(text)
     if arguments.write:
-        old = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(old[: old.index(BEGIN)] + text + old[old.index(END) + len(END) :], encoding="utf-8")
+        put_between(arguments.page, MARK, text)
 
 
 def page(runs: dict[str, Run], long: Run, count: int, peers: dict[str, float]) -> str:
     """As Markdown."""
     short = runs["half resolution"]
     lines = [
-        BEGIN,
-        "",
         "T1 brain, frames of 160x192x224 voxels of 1 mm, every frame to the reference. "
         + str(Machine.this_one(os.cpu_count() or 1)),
         "",
         "| | frames a second | s a frame | MB a frame kept | peak memory MB |",
         "|---|---|---|---|---|",
     ]
-    for name, run in {**runs, f"half resolution, {count} frames": long}.items():
+    for name, run in runs.items():
         lines.append(
             f"| {name} | {run.frames_per_second:.2f} | {1 / run.frames_per_second:.2f} | "
             f"{run.bytes_per_frame / 1e6:.2f} | {run.peak_mb:.0f} |"
@@ -176,9 +182,9 @@ def page(runs: dict[str, Run], long: Run, count: int, peers: dict[str, float]) -
         f"From 10 to {count} frames the peak memory changes by {growth:+.1f} %. Half: {short.plan}.",
     ]
     if peers:
-        times = ", ".join(f"{s * short.frames_per_second:.0f} times as fast as elastix's {p}" for p, s in peers.items())
+        times = ", ".join(f"{s * long.frames_per_second:.0f} times as fast as elastix's {p}" for p, s in peers.items())
         lines += [f"Half resolution is {times}."]
-    return "\n".join([*lines, "", END])
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
