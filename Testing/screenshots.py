@@ -184,6 +184,27 @@ class _Pictures:
         user.wait_until(lambda: not panel.control.busy, 300)
         self._grab("panel-sequence")
         section.sequenceCollapsibleButton.collapsed = True
+        self._sequence_views(browser, slicer.util.getNode("Brain mask moving"))
+
+    def _sequence_views(self, browser: Any, label: Any) -> None:
+        """Three frames, as the browser plays, with the outline of what is carried."""
+        import numpy as np
+        from host.slice_views import SliceView, write_png
+
+        view = SliceView("Yellow", "Sagittal", (320, 320))
+        view.node.SetUseLabelOutline(True)
+        pictures = []
+        for frame in (0, 1, 2):
+            browser.SetSelectedItemNumber(frame)
+            volume = browser.GetProxyNode(browser.GetMasterSequenceNode())
+            view.show(self._fixed)  # the same slice of each
+            composite = view.logic.GetSliceCompositeNode()
+            composite.SetBackgroundVolumeID(volume.GetID())
+            composite.SetLabelVolumeID(label.GetID())
+            pictures.append(view.pixels())
+        view.close()
+        write_png(np.concatenate(pictures, axis=1), self._output / "views-sequence.png")
+        self._caption("views-sequence", "Frames 0, 1 and 2, and the mask of frame 0 carried to each. ")
 
     def close(self) -> None:
         """End what was started, and list the pictures."""
