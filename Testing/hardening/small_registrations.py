@@ -1,0 +1,78 @@
+"""Registrations that take a moment, through the library's worker and through the logic on slicer-core's MRML."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pipeline.small_pair import small_volume, write_small_model
+from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
+from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
+
+_SHAPE = (20, 24, 22)
+
+
+def small_job(folder: Path, **options: Any) -> RegistrationJob:
+    """Two small volumes and a small network with random weights; its file is written into the folder."""
+    model = folder / "small model.h5"
+    if not model.exists():
+        write_small_model(model)
+    chosen = {"engine": "openvino", "resolution": "quarter", "pre_align": "centre", **options}
+    return RegistrationJob(
+        small_volume("fixed", shape=_SHAPE),
+        small_volume("moving", 6.0, shape=_SHAPE),
+        RegistrationOptions(model=str(model), **chosen),
+    )
+
+
+def digest(result: RegistrationResult) -> str:
+    """Of all numbers of a result: the same for the same, bit for bit."""
+    deformation = result.deformation
+    content = (
+        np.ascontiguousarray(deformation.displacement.vectors).tobytes() + np.asarray(deformation.affine).tobytes()
+    )
+    return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in numbers)).hexdigest()
+
+
+class SmallScene:
+    """A scene of slicer-core with the two volumes, and the module's logic."""
+
+    def __init__(self, folder: Path) -> None:
+        import slicer
+        from host import scene
+        from host.headless import load_logic
+
+        scene.new_scene()
+        self.scene = slicer.mrmlScene
+        self.logic = load_logic("VoxelMorphRegistration")
+        self.job = small_job(folder)
+        self.fixed, self.moving = (
+            slicer.util.addVolumeFromArray(
+                np.ascontiguousarray(image.array.T), np.array(image.grid.ijk_to_ras), image.name
+            )
+            for image in (self.job.fixed, self.job.moving)
+        )
+        self.choices = {
+            "model": self.job.options.model,
+            "engine": "openvino",
+            "preAlignment": "centre",
+            "resolution": "quarter",
+        }
+
+    @property
+    def nodes(self) -> int:
+        """How many are in the scene."""
+        return int(self.scene.GetNumberOfNodes())
+
+    def add(self, class_name: str) -> Any:
+        """A new node."""
+        return self.scene.AddNewNodeByClass(f"vtkMRML{class_name}Node")
+
+    def remove(self, *nodes: Any) -> None:
+        """With what belongs to them alone."""
+        for node in nodes:
+            for index in range(node.GetNumberOfDisplayNodes() if hasattr(node, "GetNumberOfDisplayNodes") else 0):
+                self.scene.RemoveNode(node.GetNthDisplayNode(index))
+            self.scene.RemoveNode(node)
