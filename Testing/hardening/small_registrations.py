@@ -29,10 +29,7 @@ def small_job(folder: Path, **options: Any) -> RegistrationJob:
 
 def digest(result: RegistrationResult) -> str:
     """Of all numbers of a result: the same for the same, bit for bit."""
-    deformation = result.deformation
-    content = (
-        np.ascontiguousarray(deformation.displacement.vectors).tobytes() + np.asarray(deformation.affine).tobytes()
-    )
+    numbers = (result.deformation.displacement.vectors, result.deformation.affine)
     return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in numbers)).hexdigest()
 
 
