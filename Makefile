@@ -21,8 +21,11 @@ lint: .venv/.lint .venv/.test
 	$(BIN)/mypy
 	PYTHONPATH=VoxelMorphRegistration $(BIN)/lint-imports
 
+# About an hour on a quiet machine; what is finished is kept in bench-output. Ends with Docs/benchmarks.md.
 bench: .venv/.test .venv-bench/.bench
 	$(PY) Testing/benchmarks/compare_with_peers.py --peer-python .venv-bench/bin/python --output bench-output
+	$(PY) Testing/benchmarks/sequence_throughput.py --elastix .venv-bench/bin/python --work bench-output/throughput
+	$(PY) Testing/benchmarks/page.py --peer-python .venv-bench/bin/python --output bench-output
 
 screenshots: .venv/.test
 	$(PY) Testing/screenshots.py

@@ -16,7 +16,6 @@ _MISREAD = 0.99
 """Correlation of the judge's moved volume with the method's own, below which the field is not to be trusted."""
 COMPARED = {
     "default-half": "default, half",
-    "default": "default",
     "default-30s": "default + 30 s",
     "t1": "T1 model",
 }
@@ -208,9 +207,9 @@ average before a run includes the run before it.
 "Better by" is in the measure by which a pair is judged: Dice where there are labels, else the mean distance to the \
 known motion, else correlation; plus is better for us. Dice: on brains the mean over the 30 labels of VoxelMorph's \
 test script, on trunks over the organs of at least 500 voxels; nearest neighbour. Error: mean distance to the known \
-motion. NCC and folding (Jacobian determinant of the whole map, 0 or less) are taken where the fixed volume is not air; NCC \
-with the moving volume in its own contrast, where that was changed. Each figure is one run; the elastix and ANTs ones \
-vary by about 0.004 Dice from run to run."""
+motion. NCC and folding (Jacobian determinant of the whole map, 0 or less) are taken where the fixed volume is not \
+air; NCC with the moving volume in its own contrast, where that was changed. Each figure is one run; the elastix and \
+ANTs ones vary by about 0.004 Dice from run to run."""
 
 
 def number(value: float | None, form: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, runs, store, targets
+from benchmarks import page, report, runs, store, targets
 from benchmarks.evaluation import Quality
 from benchmarks.job import Report
 from benchmarks.machine import Machine
@@ -16,6 +16,7 @@ from benchmarks.measure import Cost
 from benchmarks.pairs import Pair
 from benchmarks.rows import ROWS
 from benchmarks.runs import Run
+from benchmarks.throughput import Throughput
 
 MACHINE = Machine("a CPU", 2, 2**30, "a system", 2)
 
@@ -88,7 +89,7 @@ def test_the_text_has_the_ratios_first_and_says_what_was_disturbed() -> None:
     text = report.as_text(found, MACHINE)
     first = next(line for line in text.splitlines() if line.startswith("| main"))
     assert [cell.strip() for cell in first.split("|")[1:-1]] == [
-        "main", "itk-elastix", *["-"] * 9, "10.0x", "10.0x", "+0.080 Dice",
+        "main", "itk-elastix", *["-"] * 6, "10.0x", "10.0x", "+0.080 Dice",
     ]  # fmt: skip
     assert "disturbed" in text
     assert text.index("| main") < text.index("## Targets") < text.index("## main:")
@@ -168,3 +169,49 @@ def test_every_row_has_methods_that_exist() -> None:
     for row in ROWS:
         assert set(runs.methods_of(row)) <= set(runs.METHODS)
     assert asdict(_run("main", "t1", 1, 0.7))["report"]["start_s"] == 1.0
+
+
+def _sequences(folder: Path, **rows: tuple[float, float]) -> Throughput | None:
+    """Kept rows as `sequence_throughput` leaves them: frames a second and peak MB by name."""
+    named = {name.replace("_", " ").replace(" and ", ", "): row for name, row in rows.items()}
+    kept = {
+        name: {"frames_per_second": speed, "bytes_per_frame": 2e6, "peak_mb": peak, "seconds": 1.0, "plan": ""}
+        for name, (speed, peak) in named.items()
+    }
+    (folder / "elastix").mkdir(parents=True)
+    (folder / "rows-abc.json").write_text(json.dumps(kept))
+    for frame, seconds in ((1, 30.0), (2, 50.0)):
+        line = {"frame": frame, "seconds": seconds, "field": "field.mha"}
+        (folder / "elastix" / f"elastix_default_{frame:04d}.json").write_text(json.dumps(line))
+    return Throughput.kept_in(folder)
+
+
+def test_a_sequence_is_held_against_its_targets(tmp_path: Path) -> None:
+    assert Throughput.kept_in(tmp_path / "nothing") is None
+    rows = {"half_resolution": (3.0, 400.0), "half_resolution_and_100_frames": (4.0, 410.0)}
+    sequences = _sequences(tmp_path / "throughput", **rows)
+    assert sequences is not None
+    assert sequences.figures == pytest.approx(
+        {"frames_per_second": 4.0, "times_elastix": 160.0, "memory_growth_percent": 2.5}
+    )
+    met = {verdict.title: verdict.met for verdict in targets.verdicts({}, sequences.figures)}
+    assert [met[bound.title] for bound in targets.SEQUENCE_BOUNDS.values()] == [True, True, True]
+    line = next(line for line in sequences.as_table().splitlines() if line.startswith("| half resolution, 100"))
+    assert [cell.strip() for cell in line.split("|")[2:5]] == ["160.0x", "4", "0.25"]
+
+
+def test_the_page_has_a_picture_for_what_was_measured_and_no_other(tmp_path: Path) -> None:
+    found = _by_name(_run("trunk", "default", 4.0, 0.76), _run("trunk", "elastix", 40.0, 0.68))
+    text = page.as_page(found, MACHINE, None)
+    assert "benchmarks-quality.png" in text
+    assert "benchmarks-memory.png" not in text  # of the main pair, which was not run
+    assert "benchmarks-throughput.png" not in text
+    data = page.plot_data(found, None)
+    (panel,) = data["quality"]
+    assert [(point["method"], point["value"]) for point in panel["points"]] == [("default", 0.76), ("elastix", 0.68)]
+
+    found |= _by_name(_run("main", "t1", 4.0, 0.76))
+    sequences = _sequences(tmp_path / "throughput", half_resolution=(3.0, 400.0))
+    text = page.as_page(found, MACHINE, sequences)
+    assert all(f"benchmarks-{name}.png" in text for name in page.PLOTS)
+    assert text.index("How much faster") < text.index("## Targets") < text.index("## trunk:")
