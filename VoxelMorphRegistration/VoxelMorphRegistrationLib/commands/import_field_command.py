@@ -52,10 +52,11 @@ def run_import(arguments: argparse.Namespace, stdout: TextIO) -> None:
     field, done = _mended(diagnosis.field(taken), arguments)
     if arguments.grid == "fixed" and arguments.taper is None:
         field = repairs.on_grid(field, diagnosis.fixed.grid)
+    source, model = Path(arguments.field).name, arguments.model or diagnosis.raw.model
     with all_or_nothing():
-        write_with_sidecar(field, arguments.transform, source=Path(arguments.field).name)
+        write_with_sidecar(field, arguments.transform, source=source, model=model)
         if arguments.voxelmorph:
-            write_as(field, arguments.voxelmorph, VOXELMORPH, source=Path(arguments.field).name)
+            write_as(field, arguments.voxelmorph, VOXELMORPH, source=source, model=model)
     if arguments.moved and diagnosis.moving is not None:
         moving = diagnosis.moving
         moved = field.warp(moving, diagnosis.fixed.grid, outside=float(moving.array.min()))

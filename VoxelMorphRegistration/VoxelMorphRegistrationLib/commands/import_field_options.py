@@ -50,6 +50,12 @@ def add_commands(commands: Any) -> None:
         default="fixed",
         help="the fixed volume's voxels (default), or those on which the field is stored",
     )
+    out.add_argument(
+        "--model",
+        default="",
+        metavar="NAME",
+        help="the model that computed the field, to be noted beside it (default: what the field's own sidecar says)",
+    )
     mend = importing.add_argument_group("repairs")
     mend.add_argument(
         "--affine",

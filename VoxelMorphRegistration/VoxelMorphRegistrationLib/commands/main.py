@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.commands import (
     batch_options,
+    check_options,
     exit_codes,
     import_field_options,
     models_options,
@@ -26,14 +28,24 @@ from VoxelMorphRegistrationLib.commands import (
 )
 from VoxelMorphRegistrationLib.errors import CancelledError, EngineError, RegistrationError
 
-_COMMANDS = (register_options, sequence_options, batch_options, models_options, import_field_options, train_options)
+_COMMANDS = (
+    register_options,
+    check_options,
+    sequence_options,
+    batch_options,
+    models_options,
+    import_field_options,
+    train_options,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Results go to standard output, everything else to standard
     error.
     """
-    arguments = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    arguments.command_line = shlex.join(["voxelmorph-registration", *words])
     if check := getattr(arguments, "check", None):
         check(arguments)
     try:

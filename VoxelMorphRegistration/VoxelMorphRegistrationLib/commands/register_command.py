@@ -19,9 +19,12 @@ from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.output import check_output
+from VoxelMorphRegistrationLib.network.packages import engine_title
 from VoxelMorphRegistrationLib.pipeline.logged_warnings import logged_warnings
 from VoxelMorphRegistrationLib.pipeline.pair_files import PAIR_OUTPUTS, PairInputs, write_pair_outputs
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult, register
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Source
+from VoxelMorphRegistrationLib.pipeline.report.registered import write_registration_report
 from VoxelMorphRegistrationLib.progress import Progress
 
 _INPUTS = ("fixed", "moving", "fixed_mask", "moving_mask", "labels")
@@ -39,6 +42,8 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     progress = display.progress() if display else Progress()
     outputs = _checked_outputs(arguments)
     seconds: dict[str, float] = {}
+    options = _options(arguments)
+    written_from = 0.8 if "report" in outputs else 0.95
     try:
         with logged_warnings() as noticed:
             with _timed(seconds, "reading"):
@@ -47,15 +52,31 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
             result = register(
                 inputs.fixed,
                 inputs.moving,
-                _options(arguments),
+                options,
                 fixed_mask=inputs.fixed_mask,
                 moving_mask=inputs.moving_mask,
-                progress=_without_end(progress.part(0.02, 0.95)),
+                progress=progress.part(0.02, written_from).without_end(),
             )
             seconds |= result.seconds
+
+            def report(path: Path) -> None:
+                write_registration_report(
+                    path,
+                    inputs.fixed,
+                    inputs.moving,
+                    result,
+                    options,
+                    sources=_sources(arguments),
+                    command=arguments.command_line,
+                    fixed_mask=inputs.fixed_mask,
+                    warnings=[*noticed, *result.warnings],
+                    seconds=dict(seconds),
+                    progress=progress.part(written_from, 0.98).without_end(),
+                )
+
             with _timed(seconds, "writing"):
-                progress("Writing the results", 0.95)
-                write_pair_outputs(outputs, inputs, result, compact=arguments.grid == "network")
+                progress("Writing the results", written_from)
+                write_pair_outputs(outputs, inputs, result, compact=arguments.grid == "network", report=report)
     finally:
         if display:
             display.close()
@@ -67,11 +88,6 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         stdout.write(_summary(outputs, inputs, result, warnings, seconds, total))
     else:
         stderr.writelines(f"Warning: {warning}\n" for warning in warnings)
-
-
-def _without_end(progress: Progress) -> Progress:
-    """The registration's "Done" is not the command's: the files are still to be written."""
-    return Progress(lambda stage, fraction: progress(stage, fraction) if fraction < 1 else None)
 
 
 def _checked_outputs(arguments: argparse.Namespace) -> dict[str, Path]:
@@ -98,6 +114,11 @@ def _same_file(first: Path, second: Path) -> bool:
     if first.exists() and second.exists():
         return first.samefile(second)
     return os.path.normcase(first.resolve()) == os.path.normcase(second.resolve())
+
+
+def _sources(arguments: argparse.Namespace) -> list[Source]:
+    given = {name: getattr(arguments, name) for name in _INPUTS}
+    return [Source.of_file(name.replace("_", " "), path) for name, path in given.items() if path]
 
 
 def _options(arguments: argparse.Namespace) -> RegistrationOptions:
@@ -182,7 +203,7 @@ def _summary(
         f"(1 is identical): {verdict} than before",
         f"  Folding       {folding}",
         f"  Displacement  up to {_largest(result):.1f} mm, beside the pre-alignment",
-        f"  Model         {result.model} ({result.engine})",
+        f"  Model         {result.model_title} ({result.model}), {engine_title(result.engine)}",
         *([f"  Refinement    {result.refinement}"] if result.refinement else []),
         f"  Time          {total:.1f} s ({steps})",
         "",

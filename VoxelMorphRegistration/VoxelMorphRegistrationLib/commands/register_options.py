@@ -66,6 +66,11 @@ def add_commands(commands: Any) -> None:
     )
     outputs.add_argument("--moved-labels", metavar="FILE", help="the labels on the fixed volume's grid; needs --labels")
     outputs.add_argument(
+        "--report",
+        metavar="FILE",
+        help="one .html file with pictures, measures and how it was made, to be opened in a browser",
+    )
+    outputs.add_argument(
         "--grid",
         choices=("full", "network"),
         default="full",
@@ -90,8 +95,11 @@ def add_commands(commands: Any) -> None:
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if not any((arguments.transform, arguments.affine, arguments.inverse, arguments.moved, arguments.moved_labels)):
-        parser.error("nothing to write: give at least one of --transform, --inverse, --moved, --moved-labels, --affine")
+    outputs = ("transform", "affine", "inverse", "moved", "moved_labels", "report")
+    if not any(getattr(arguments, name) for name in outputs):
+        parser.error(
+            "nothing to write: give at least one of --transform, --inverse, --moved, --moved-labels, --affine, --report"
+        )
     if bool(arguments.labels) != bool(arguments.moved_labels):
         parser.error("--labels and --moved-labels need each other: the labels to move, and where to write them")
 

@@ -70,14 +70,23 @@ def read_field(path: str | os.PathLike[str], direction: Direction = "resampling"
     no field, a field that says it is of the other direction, or one whose units and axes the file does not
     tell.
     """
-    with reading(path) as source:
-        suffix = suffix_of(source, _FIELD_READERS)
-        if not suffix:
-            raise FileError(f"{source} is no known transform file; fields are read from {', '.join(_FIELD_READERS)}.")
-        field, said = _FIELD_READERS[suffix](source)
+    field, said = read_field_as_said(path)
     if said != direction:
-        raise InputError(f"{source.name} holds a {said} field, where a {direction} one is needed; read it as {said}.")
+        name = Path(path).name
+        raise InputError(f"{name} holds a {said} field, where a {direction} one is needed; read it as {said}.")
     return field
+
+
+def read_field_as_said(path: str | os.PathLike[str]) -> tuple[DisplacementField, str]:
+    """The displacement field in a file, and the direction that the file says; "resampling" where it says nothing.
+
+    Raises as `read_field`.
+    """
+    with reading(path) as source:
+        suffix = suffix_of(source, FIELD_READERS)
+        if not suffix:
+            raise FileError(f"{source} is no known transform file; fields are read from {', '.join(FIELD_READERS)}.")
+        return FIELD_READERS[suffix](source)
 
 
 def write_affine(matrix_ras: Floats, path: str | os.PathLike[str]) -> None:
@@ -184,7 +193,7 @@ def _read_nifti(source: Path) -> tuple[DisplacementField, str]:
 
 
 def _read_hdf5(source: Path) -> tuple[DisplacementField, str]:
-    kinds = _kinds_in_hdf5(source)
+    kinds = kinds_in_hdf5(source)
     if any(kind.startswith("Inverse") for kind in kinds):
         raise InputError(
             f"{source.name} holds a field stored from its other side, which only Slicer understands; "
@@ -220,7 +229,7 @@ def _total(transform: sitk.Transform, like: sitk.Image) -> sitk.Image:
     )
 
 
-def _kinds_in_hdf5(source: Path) -> list[str]:
+def kinds_in_hdf5(source: Path) -> list[str]:
     """The ITK class names of the transforms in a file, in order."""
     import h5py
 
@@ -237,7 +246,7 @@ def _require_vectors(source: Path, dimension: int, components: int) -> None:
         )
 
 
-_FIELD_READERS: dict[str, Callable[[Path], tuple[DisplacementField, str]]] = {
+FIELD_READERS: dict[str, Callable[[Path], tuple[DisplacementField, str]]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".nrrd": _read_image,

@@ -40,7 +40,8 @@ class RawField:
     ``array`` has four axes: three of space in the container's order (NIfTI, NRRD, MetaImage: i, j, k; NumPy files: as
     saved) and one of 3 components, first or last; batch axes and axes of length one are gone. ``grid`` is where the
     container places the three axes of space, in the array's order, or None. ``notes`` are sentences for the user.
-    ``log_variance`` tells that three more components were dropped. Raises InputError for another array.
+    ``log_variance`` tells that three more components were dropped, ``model`` what computed it, "" if unknown. Raises
+    InputError for another array.
     """
 
     array: Numbers
@@ -49,6 +50,7 @@ class RawField:
     hints: tuple[Hint, ...] = ()
     notes: tuple[str, ...] = ()
     log_variance: bool = False
+    model: str = ""
 
     def __post_init__(self) -> None:
         array, dropped = _four_axes(self.array, self.name)

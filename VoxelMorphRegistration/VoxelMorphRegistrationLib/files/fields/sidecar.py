@@ -62,4 +62,6 @@ def with_sidecar(raw: RawField, path: Path) -> RawField:
         ) from error
     if (*grid.shape,) not in [tuple(shape) for shape in raw.space_shapes]:
         raise FileError(f"{beside} belongs to another field than {path.name}: their sizes differ; remove it.")
-    return RawField(raw.array, raw.name, grid, (*hints, *raw.hints), raw.notes, raw.log_variance)
+    return RawField(
+        raw.array, raw.name, grid, (*hints, *raw.hints), raw.notes, raw.log_variance, str(content.get("model") or "")
+    )
