@@ -1,12 +1,13 @@
 """A thousand small cases on a cluster whose workers are killed at random: is each finished exactly once?
 
-    python Testing/benchmarks/batch_soak.py [--scheduler] [--cases 1000] [--workers 2] [--pause 5 20] [--write]
+    python Testing/benchmarks/batch_soak.py [--scheduler] [--cases 1000] [--workers 2] [--after 40 120] [--write]
 
 The command ``batch`` runs as a process of its own, and its worker processes are killed with SIGKILL, whatever they do,
-after pauses of random length, from the first finished case on. With ``--scheduler`` it is given the address of a
-``dask scheduler``, which is started here with its ``dask worker`` processes, each a command of its own; then it is a
-worker's process that is killed (its nanny starts it again) or a whole node, nanny and all (another is started). What is
-counted comes from the cases' folders; the manifest is held against it. ``--write`` puts the figures into Docs/batch.md.
+after pauses of random length, from the first finished case on: seconds (``--pause``), or, on a machine that may be
+slow, finished cases (``--after``). With ``--scheduler`` the command is given the address of a ``dask scheduler``, which
+is started here with its ``dask worker`` processes, each a command of its own; then it is a worker's process that is
+killed (its nanny starts it again) or a whole node, nanny and all (another is started). What is counted comes from the
+cases' folders; the manifest is held against it. ``--write`` puts the figures into Docs/batch.md.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--scheduler", action="store_true", help="on a dask scheduler and workers started apart")
     parser.add_argument("--pause", type=float, nargs=2, default=(5.0, 20.0), help="seconds between two kills")
+    parser.add_argument("--after", type=float, nargs=2, help="finished cases between two kills, in place of --pause")
     parser.add_argument("--write", action="store_true", help="put the figures into Docs/batch.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -121,20 +121,22 @@ def kill_workers_at_random(
     running: Callable[[], bool],
     workers: Callable[[], Sequence[Mortal]],
     pause: tuple[float, float],
+    clock: Callable[[], float] = time.monotonic,
     seed: int = 0,
 ) -> int:
-    """While it runs, kill -9 a worker after pauses of random length, whatever it does; how many were killed."""
+    """While it runs, kill -9 a worker after pauses of random length, whatever it does; how many were killed.
+
+    ``clock``: in what the pauses are counted; seconds, or finished cases where a machine may be slow.
+    """
     chance, killed = random.Random(seed), 0
-    wait_until = time.monotonic() + chance.uniform(*pause)
+    wait_until = clock() + chance.uniform(*pause)
     while running():
-        time.sleep(0.02)
-        if time.monotonic() > wait_until and (found := workers()):
-            try:
+        time.sleep(0.05)
+        if clock() > wait_until and (found := workers()):
+            with suppress(psutil.NoSuchProcess):
                 chance.choice(found).kill()
                 killed += 1
-            except psutil.NoSuchProcess:
-                pass
-            wait_until = time.monotonic() + chance.uniform(*pause)
+            wait_until = clock() + chance.uniform(*pause)
     return killed
 
 
