@@ -39,6 +39,7 @@ class BackgroundJob(ABC, Generic[Result_co]):
 
 _MODULES = {
     "AdaptationJob": "adaptation_job",
+    "CheckJob": "quality.check_job",
     "FieldDiagnosisJob": "field_jobs",
     "FieldJob": "field_jobs",
     "ModelJob": "model_job",

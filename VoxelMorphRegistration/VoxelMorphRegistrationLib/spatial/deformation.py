@@ -83,7 +83,7 @@ class Deformation:
         Raises TransformError without an inverse.
         """
         back = sitk.CompositeTransform([self._inverse().transform(), bridge.affine_to_sitk(self.affine_inverse)])
-        return _total_field(back, grid)
+        return DisplacementField.sampled(back, grid)
 
     def compact_grid(self, fixed: Grid) -> Grid:
         """The network's lattice, grown to cover the fixed grid."""
@@ -97,16 +97,3 @@ class Deformation:
 
 def _apply(matrix: Floats, points: npt.ArrayLike) -> Floats:
     return np.asarray(points, np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _total_field(transform: sitk.Transform, grid: Grid) -> DisplacementField:
-    lps = bridge.RAS_TO_LPS @ grid.ijk_to_ras
-    field = sitk.TransformToDisplacementField(
-        transform,
-        sitk.sitkVectorFloat32,
-        grid.shape,
-        lps[:3, 3].tolist(),
-        grid.spacing.tolist(),
-        (lps[:3, :3] / grid.spacing).ravel().tolist(),
-    )
-    return DisplacementField(bridge.vectors_from_sitk(field), grid)

@@ -42,6 +42,20 @@ class DisplacementField:
         """The field that moves nothing."""
         return cls(np.zeros((*grid.shape, 3), np.float32), grid)
 
+    @classmethod
+    def sampled(cls, transform: sitk.Transform, grid: Grid) -> DisplacementField:
+        """What any SimpleITK transform (LPS) adds to the positions of a grid's voxels."""
+        lps = bridge.RAS_TO_LPS @ grid.ijk_to_ras
+        field = sitk.TransformToDisplacementField(
+            transform,
+            sitk.sitkVectorFloat32,
+            grid.shape,
+            lps[:3, 3].tolist(),
+            grid.spacing.tolist(),
+            (lps[:3, :3] / grid.spacing).ravel().tolist(),
+        )
+        return cls(bridge.vectors_from_sitk(field), grid)
+
     def at(self, points_ras: npt.ArrayLike) -> Floats:
         """(..., 3) displacements in mm at (..., 3) RAS positions, by linear interpolation."""
         index = np.clip(self.grid.to_ijk(points_ras), 0, np.array(self.grid.shape) - 1)
@@ -153,13 +167,15 @@ class DisplacementField:
         """det(d(x + u)/dx) at each voxel, (I, J, K) float32: 1 keeps volume, 0 or less is folding.
 
         ITK's filter differentiates along the array axes but takes the vectors as they are, which is wrong on an
-        oblique or flipped grid; so the vectors are expressed on the array axes first.
+        oblique or flipped grid; so the vectors are expressed on the array axes first. At the grid's faces it takes the
+        neighbour outside for the voxel itself, which halves the derivative; so the field is continued there in a line.
         """
         to_axes = np.linalg.inv(self.grid.directions)  # no transpose: a hardened affine leaves sheared grids
         on_axes = self.vectors @ to_axes.T.astype(np.float32)
-        plain = sitk.GetImageFromArray(np.ascontiguousarray(on_axes.transpose(2, 1, 0, 3)), isVector=True)
+        continued = np.pad(on_axes.transpose(2, 1, 0, 3), [*[(1, 1)] * 3, (0, 0)], mode="reflect", reflect_type="odd")
+        plain = sitk.GetImageFromArray(continued, isVector=True)
         plain.SetSpacing(self.grid.spacing.tolist())
-        determinant = sitk.DisplacementFieldJacobianDeterminant(plain)
+        determinant = sitk.Crop(sitk.DisplacementFieldJacobianDeterminant(plain), (1, 1, 1), (1, 1, 1))
         return Image(bridge.scalar_from_sitk(determinant), self.grid, "Jacobian determinant")
 
     def magnitude(self) -> npt.NDArray[np.float32]:
