@@ -48,34 +48,35 @@ def main() -> None:
 
 
 def directions(folder: Path) -> None:
-    """One point pair, and the two maps between its ends."""
-    fixed, moving = (_axial(_read(folder, name)) for name in ("template.nii.gz", "turned-brain.nii.gz"))
+    """One point pair of a registration, and the two maps between its ends."""
+    fixed, moving, field = _read(folder, "template.nii.gz"), _read(folder, "turned-brain.nii.gz"), _field(folder)
+    x = (np.array([0.35, 0.3, 0.5]) * fixed.grid.shape).round()
+    y = moving.grid.to_ijk(field.map_points(fixed.grid.to_ras(x)))
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.6))
-    for axis, picture, title, color in (
-        (axes[0], fixed, "fixed volume (stays)", FIXED),
-        (axes[1], moving, "moving volume (is to lie on it)", MOVING),
+    for axis, volume, at, title, color in (
+        (axes[0], fixed, x, "fixed volume (stays)", FIXED),
+        (axes[1], moving, y, "moving volume (is to lie on it)", MOVING),
     ):
-        _show(axis, picture)
+        _show(axis, volume.array[:, :, round(float(at[2]))])
         axis.set_title(title, color=color)
-    x, y = np.array([0.5, 0.24]) * fixed.shape, np.array([0.55, 0.24]) * moving.shape
-    axes[0].plot(*x, "o", color=FIXED, markersize=9)
-    axes[1].plot(*y, "o", color=MOVING, markersize=9)
+        axis.plot(*at[:2], "o", color=color, markersize=9)
+    x, y = x[:2], y[:2]
+    look = 'resampling transform, "from parent":\nwhere in moving to look, x + u(x)'
+    send = 'modeling transform, "to parent":\nwhere the point goes, y + v(y)'
     for start, end, color, height, text in (
-        (
-            (x, axes[0]),
-            (y, axes[1]),
-            FIXED,
-            0.9,
-            'resampling transform, "from parent":\nwhere in moving to look, x + u(x)',
-        ),
-        ((y, axes[1]), (x, axes[0]), MOVING, 0.02, 'modeling transform, "to parent":\nwhere the point goes, y + v(y)'),
+        ((x, axes[0]), (y, axes[1]), FIXED, 0.9, look),
+        ((y, axes[1]), (x, axes[0]), MOVING, 0.02, send),
     ):
-        bend = -0.35
+        arrow = {"arrowstyle": "-|>", "color": color, "lw": 2.5, "connectionstyle": "arc3,rad=-0.35"}
         axes[1].annotate(
-            "", end[0], start[0], xycoords=end[1].transData, textcoords=start[1].transData,
-            arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.5, "connectionstyle": f"arc3,rad={bend}"},
+            "",
+            end[0],
+            start[0],
+            xycoords=end[1].transData,
+            textcoords=start[1].transData,
+            arrowprops=arrow | {"shrinkA": 6, "shrinkB": 6, "mutation_scale": 20},
             annotation_clip=False,
-        )  # fmt: skip
+        )
         figure.text(0.5, height, text, ha="center", color=color, fontsize=11)
     figure.subplots_adjust(bottom=0.16, top=0.82, wspace=0.25)
 
@@ -97,8 +98,8 @@ def pull_and_push(folder: Path) -> None:
     _, axes = plt.subplots(1, 3, figsize=(12, 4.8))
     for axis, picture, title in (
         (axes[0], moving, "moving volume, and points of it"),
-        (axes[1], pulled, "image pulled (resampling): complete;\npoints sent by the modeling field: on the same place"),
-        (axes[2], pushed, "image pushed (voxels sent by the\nmodeling field): holes (red), double hits"),
+        (axes[1], pulled, "image pulled (resampling): complete;\npoints sent (modeling): on the same place"),
+        (axes[2], pushed, "image pushed (its voxels sent by\nthe modeling field): holes (red)"),
     ):
         _show(axis, picture)
         axis.set_title(title, fontsize=10)
@@ -116,14 +117,14 @@ def coordinates(folder: Path) -> None:
     volume = read_volume(folder / "subject.nii.gz")
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.6))
     _show(axes[0], volume.array[:, :, volume.grid.shape[2] // 2])
-    axes[0].set_title(f"the array as it is stored ({volume.grid.orientation})")
+    axes[0].set_title(f"the array as it is stored ({volume.grid.orientation})", fontsize=10)
     in_ras = volume.grid.reoriented("RAS")
     turned = volume.array[tuple(slice(None, None, -1) if f else slice(None) for f in _flips(volume.grid, in_ras))]
-    for axis, title in ((axes[1], "RAS mm: Slicer, NIfTI, FreeSurfer, this library"), (axes[2], "LPS mm: DICOM, ITK")):
+    for axis, title in ((axes[1], "RAS mm: Slicer, NIfTI, this library"), (axes[2], "LPS mm: DICOM, ITK")):
         _show(axis, turned[:, :, turned.shape[2] // 2])
-        axis.set_title(title)
+        axis.set_title(title, fontsize=10)
     size = np.array(turned.shape[:2])
-    _axes_of(axes[0], (2, 2), (0.35 * size[0], 0), (0, 0.35 * size[1]), "i", "j", "yellow")
+    _axes_of(axes[0], (3, 3), (0.35 * size[0], 0), (0, 0.35 * size[1]), "i", "j", "yellow")
     _axes_of(axes[1], size / 2, (0.35 * size[0], 0), (0, 0.35 * size[1]), "R (+)", "A (+)", "lime")
     _axes_of(axes[2], size / 2, (-0.35 * size[0], 0), (0, -0.35 * size[1]), "L (+)", "P (+)", "cyan")
     for axis in axes[1:]:
@@ -148,8 +149,7 @@ def grid_transform(folder: Path) -> None:
         "stored: a vector in mm at each voxel of the\nfixed volume's geometry (every 8th shown)", fontsize=10
     )
     _show(axes[1], moving.array[:, :, round(float(np.median(reached[:, 2])))])
-    shape = tuple(len(np.arange(every // 2, n, every)) for n in fixed.grid.shape[:2])
-    lattice = reached[:, :2].reshape(*shape, 2)
+    lattice = reached[:, :2].reshape(len(lines[0]), len(lines[1]), 2)
     for line in (*lattice, *lattice.swapaxes(0, 1)):
         axes[1].plot(line[:, 0], line[:, 1], "-", color=FIXED, linewidth=0.9)
     axes[1].set_title("meant: where each of these voxels\nis sampled in the moving volume", fontsize=10)
@@ -223,7 +223,8 @@ def _axes_of(axis: Any, start: Any, first: Any, second: Any, name: str, other: s
     for (dx, dy), text in ((first, name), (second, other)):
         end = (start[0] + dx, start[1] + dy)
         axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.5})
-        axis.text(end[0], end[1], text, color=color, fontsize=14, fontweight="bold")
+        at = (start[0] + 1.18 * dx, start[1] + 1.12 * dy)
+        axis.text(*at, text, color=color, fontsize=12, fontweight="bold", ha="center", va="center")
 
 
 def _flips(grid: Any, other: Any) -> list[bool]:

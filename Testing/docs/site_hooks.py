@@ -1,7 +1,7 @@
 """What MkDocs cannot do by itself when it builds the site (``make docs``); it calls these functions by name.
 
 - Pictures of ``Resources/Screenshots`` lie outside ``Docs``: they are added, and links to them made to fit.
-- Pages that the navigation names and that are not written yet are left out; pages that it does not name are listed last.
+- Pages that the navigation names and that are not written yet are left out; those that it does not name come last.
 - The command line's reference is written by the parsers themselves.
 """
 
