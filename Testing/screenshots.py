@@ -79,9 +79,9 @@ class _Pictures:
         picture._show_brain_bright(self._moving, self._mask)
         self._views("views-before", self._moving)
         user.click(ui.applyButton)
-        user.wait_until(lambda: ui.progressBar.value > 400 or not panel.control.busy, 300)
+        user.wait_until(lambda: ui.progressBar.value > 400 or not panel.control.busy, 1200)
         self._grab("panel-running")
-        user.wait_until(lambda: not panel.control.busy, 300)
+        user.wait_until(lambda: not panel.control.busy, 1200)
         self._open("log")
         ui.logText.ensureCursorVisible()
         self._grab("panel-finished")
@@ -127,7 +127,7 @@ class _Pictures:
         user.choose(ui.outputVolumeSelector, None)
         user.choose_text(ui.resolutionComboBox, self._resolution)
         user.click(ui.applyButton)
-        user.wait_until(lambda: not panel.control.busy, 300)
+        user.wait_until(lambda: not panel.control.busy, 1200)
         self._open("inputs", "outputs", "settings", "advanced", "log", "masks", "models", "setup", opened=False)
         field, _ = read_grid_transform(transform)
         turned.SetAndObserveTransformNodeID(None)
@@ -139,7 +139,7 @@ class _Pictures:
             importing.importCollapsibleButton.collapsed = False
             importing.importPathLineEdit.currentPath = str(path)
             user.click(importing.importExamineButton)
-            user.wait_until(lambda: not panel.control.busy, 120)
+            user.wait_until(lambda: not panel.control.busy, 1200)
             self._grab("panel-import-field")
             importing.importCollapsibleButton.collapsed = True
         turned.SetAndObserveTransformNodeID(transform.GetID())
@@ -149,7 +149,7 @@ class _Pictures:
         wrong.diagnoseCollapsibleButton.collapsed = False
         user.choose(wrong.diagnoseTransformSelector, transform)
         user.click(wrong.diagnoseButton)
-        user.wait_until(lambda: not panel.control.busy, 120)
+        user.wait_until(lambda: not panel.control.busy, 1200)
         self._grab("panel-wrong-transform")
         wrong.diagnoseCollapsibleButton.collapsed = True
 
@@ -181,7 +181,7 @@ class _Pictures:
         user.choose(section.sequenceSelector, browser)
         user.choose(section.sequenceCarriedSelector, self._mask)
         user.click(section.sequenceRunButton)
-        user.wait_until(lambda: not panel.control.busy, 300)
+        user.wait_until(lambda: not panel.control.busy, 1200)
         self._grab("panel-sequence")
         section.sequenceCollapsibleButton.collapsed = True
         self._sequence_views(browser, slicer.util.getNode("Brain mask moving"))

@@ -136,9 +136,8 @@ def grid_transform(folder: Path) -> None:
     """What the field stores: vectors at the fixed volume's voxels; and where they lead in the moving volume."""
     fixed, moving, field = _read(folder, "template.nii.gz"), _read(folder, "turned-brain.nii.gz"), _field(folder)
     k, every = fixed.grid.shape[2] // 2, 8
-    i, j = (
-        a.ravel() for a in np.meshgrid(*(np.arange(every // 2, n, every) for n in fixed.grid.shape[:2]), indexing="ij")
-    )
+    lines = [np.arange(every // 2, n, every) for n in fixed.grid.shape[:2]]
+    i, j = (a.ravel() for a in np.meshgrid(*lines, indexing="ij"))
     at = np.stack([i, j, np.full_like(i, k)], axis=-1)
     reached = moving.grid.to_ijk(field.map_points(fixed.grid.to_ras(at)))
     step = fixed.grid.to_ijk(field.map_points(fixed.grid.to_ras(at))) - at
