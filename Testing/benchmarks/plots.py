@@ -13,6 +13,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 OURS, PEERS, LIGHT = "#1f6fb4", "#8a8f98", "#a9cbe8"
 _MARKS = {
@@ -29,7 +30,7 @@ _MARKS = {
 }
 _PATH = ("default-half", "default", "default-5s", "default-30s")
 """Ours from the quickest to the most thorough, joined by a line."""
-_SIZES = dict(zip(_PATH, (22, 40, 60, 85), strict=True))
+_SIZES = dict(zip((*_PATH, "t1", "t1-5s"), (22, 40, 60, 85, 34, 60), strict=True))
 _AXES = {"dice": "Dice", "ncc": "correlation", "error_mm": "error, mm"}
 _COLUMNS = 4
 
@@ -63,6 +64,8 @@ def _panel(axes: Axes, row: Mapping[str, Any]) -> None:
         if point := points.get(name):
             axes.scatter(point["wall_s"], point["value"], marker=mark, color=colour, s=_SIZES.get(name, 48), zorder=3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(f"{row['row']}", fontsize=11, fontweight="bold")
     axes.set_xlabel("seconds", fontsize=9)
     axes.set_ylabel(_AXES[row["measure"]], fontsize=9)
@@ -72,17 +75,13 @@ def _panel(axes: Axes, row: Mapping[str, Any]) -> None:
     _bare(axes)
 
 
-def bars(
-    rows: Sequence[Mapping[str, Any]], value: str, label: str, path: Path, form: str, *, log: bool = False
-) -> None:
+def bars(rows: Sequence[Mapping[str, Any]], value: str, label: str, path: Path, form: str) -> None:
     """A horizontal bar for each, ours in colour, with its number."""
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 0.9), layout="constrained")
     shown = list(rows)[::-1]
     colours = [OURS if row["ours"] else PEERS for row in shown]
     drawn = axes.barh([row["title"] for row in shown], [row[value] for row in shown], color=colours, height=0.65)
     axes.bar_label(drawn, labels=[form.format(row[value]) for row in shown], padding=4, fontsize=9)
-    if log:
-        axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.set_xlabel(label, fontsize=9)
     axes.tick_params(labelsize=9)
@@ -126,8 +125,7 @@ def main() -> None:
     if data["memory"]:
         bars(data["memory"], "gb", "peak memory, GB", paths["memory"], "{:.2f}")
     if data["throughput"]:
-        label = "frames per second (logarithmic)"
-        bars(data["throughput"], "frames_per_second", label, paths["throughput"], "{:.3g}", log=True)
+        bars(data["throughput"], "frames_per_second", "frames per second", paths["throughput"], "{:.3g}")
     if data["cold-start"]:
         cold_start(data["cold-start"], paths["cold-start"])
 
