@@ -77,6 +77,14 @@ def test_options_settle_it(files, tmp_path):
     assert pair.error(found.field(), pair.forward) < 1e-3
 
 
+def test_the_model_is_noted_beside_the_field_and_stays_so(files, tmp_path):
+    first, second = tmp_path / "t.npz", tmp_path / "again.npz"
+    options = ["--units", "voxel", "--components", "ijk", "--transform", str(first), "--model", "my network"]
+    assert main(["import-field", *inputs(files, *options, moving=False)]) == 0
+    assert main(["import-field", str(first), "--fixed", files["fixed.nii"], "--transform", str(second)]) == 0
+    assert json.loads((tmp_path / "again.npz.json").read_text())["model"] == "my network"
+
+
 def test_the_way_back_to_voxelmorph_from_the_command_line(files, tmp_path):
     out, back = tmp_path / "t.nrrd", tmp_path / "warp.npz"
     options = ["--units", "voxel", "--components", "ijk", "--transform", str(out), "--voxelmorph", str(back)]

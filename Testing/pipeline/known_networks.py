@@ -9,7 +9,9 @@ from typing import Any
 
 import h5py
 import numpy as np
+from VoxelMorphRegistrationLib.network import vxm_writer
 from VoxelMorphRegistrationLib.network.catalogue import BRAIN_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 
 _FEATURES = [[4, 4, 4, 4], [4, 4, 4, 4, 4]]
 _VELOCITY = {"unet_half_res": True, "int_downsize": 2, "int_steps": 7}
@@ -66,4 +68,10 @@ def write_vxm_dense(
     }
     described = dataclasses.replace(Catalogue().card(BRAIN_MODEL), **(words | (card or {})))
     path.with_suffix(".json").write_text(described.to_json(), encoding="utf-8")
+    return path
+
+
+def as_keras_reads_it(path: Path) -> Path:
+    """The same file with the list of layers that Keras needs, as `models add` writes it."""
+    vxm_writer.write_vxm_dense(read_vxm_dense(path), path)
     return path

@@ -33,6 +33,12 @@ class Progress:
             raise CancelledError
         self.report(stage, min(max(fraction, 0.0), 1.0))
 
+    def without_end(self) -> Progress:
+        """For a sub-job whose "Done" is not the whole's: what it says at its very end is not passed on."""
+        return Progress(
+            lambda stage, fraction: self.report(stage, fraction) if fraction < 1 else None, self.is_cancelled
+        )
+
     def part(self, start: float, stop: float) -> Progress:
         """The progress of a sub-job, whose 0..1 is this one's ``start``..``stop``."""
         return Progress(

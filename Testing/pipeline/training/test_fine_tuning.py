@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
-from pipeline.known_networks import write_vxm_dense
+from pipeline.known_networks import as_keras_reads_it, write_vxm_dense
 from VoxelMorphRegistrationLib.errors import CancelledError, InputError, ModelError
 from VoxelMorphRegistrationLib.files.frames.protocol import ImageFrames
 from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL, Catalogue
@@ -85,7 +85,8 @@ def test_an_adapted_model_is_listed_and_one_that_learned_nothing_is_not(frames, 
     """A small network that moves nothing learns to, in some steps; in one step it cannot."""
     (tmp_path / "cache").mkdir()
     catalogue = Catalogue(cache_folder=tmp_path / "cache")
-    still = write_vxm_dense(tmp_path / "still.h5", card={"intensity": CARD.intensity, "any_spacing": True})
+    card = {"intensity": CARD.intensity, "orientation": "RAS", "any_spacing": True}
+    still = as_keras_reads_it(write_vxm_dense(tmp_path / "still.h5", card=card))
     start = catalogue.find(str(still))
     short = Adaptation(steps=1, resolution="full", threads=1)
     with pytest.raises(ModelError, match=r"^Nothing was gained in 10 minutes \(1 steps: .*give it more time, or keep"):

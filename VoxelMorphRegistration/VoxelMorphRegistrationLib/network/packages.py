@@ -62,6 +62,11 @@ _LIST = [
 ENGINE_PACKAGES = {packages.name: packages for packages in _LIST}
 
 
+def engine_title(name: str) -> str:
+    """What people call an engine; the name itself of one that is not known here."""
+    return ENGINE_PACKAGES[name].title if name in ENGINE_PACKAGES else name
+
+
 def packages_folder() -> Path:
     """Where the engines are installed: the environment variable's folder, or the platform's place for user data."""
     if chosen := os.environ.get(PACKAGES_VARIABLE):

@@ -13,6 +13,7 @@ from VoxelMorphRegistrationLib.spatial import Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
 _SMALLEST_SHAPE = 8
+_MUCH_MORE = 1.5  # times the volume: a head's box is more than twice that of its brain
 
 
 def check_volume(image: Image, role: str) -> None:
@@ -80,7 +81,30 @@ def misfits(
     found: list[str] = []
     for role, image, mask in (("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)):
         found += _misfits_of(f"The {role} volume {image.name}", image, mask, card, resolution)
-    return found
+    return found + _one_mask_of_two(fixed, moving, fixed_mask, moving_mask)
+
+
+def _one_mask_of_two(fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> list[str]:
+    """A sentence where one mask hides much that the volume without a mask still shows, such as the head around a brain.
+
+    Not where that volume shows no more than the masked part, as one whose skull was removed already.
+    """
+    both = (("fixed", fixed, fixed_mask), ("moving", moving, moving_mask))
+    (one, whole, mask), (other, unmasked, none) = sorted(both, key=lambda role: role[2] is None)
+    if mask is None or none is not None:
+        return []
+    if min(_content_mm3(whole), _content_mm3(unmasked)) < _MUCH_MORE * _content_mm3(mask):
+        return []
+    return [
+        f"Only the {one} volume has a mask: the {other} volume {unmasked.name} still shows what is hidden there; give "
+        "masks of the same anatomy for both, or for none."
+    ]
+
+
+def _content_mm3(image: Image) -> float:
+    """The volume of the box around what is above the minimum."""
+    start, stop = image.content_window()
+    return float(np.prod((stop - start) * image.grid.spacing))
 
 
 def _misfits_of(who: str, image: Image, mask: Image | None, card: ModelCard, resolution: str) -> list[str]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.network.card import ModelCard
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL, Catalogue
+from VoxelMorphRegistrationLib.network.engines import Engine
 from VoxelMorphRegistrationLib.network.intensity import prepare_pair
+from VoxelMorphRegistrationLib.network.packages import engine_title
 from VoxelMorphRegistrationLib.pipeline.input_check import (
     check_overlap,
     check_volume,
@@ -19,6 +22,7 @@ from VoxelMorphRegistrationLib.pipeline.input_check import (
     on_grid_of,
 )
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS, plan_model_grid
+from VoxelMorphRegistrationLib.pipeline.passes import one_after_the_other, passes
 from VoxelMorphRegistrationLib.pipeline.quality.quick import folded_percent, similarity
 from VoxelMorphRegistrationLib.pipeline.refinement import RefinementReport, refine
 from VoxelMorphRegistrationLib.pipeline.steps import (
@@ -29,7 +33,8 @@ from VoxelMorphRegistrationLib.pipeline.steps import (
     warm_engine,
 )
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.spatial import Deformation, Image, pre_align
+from VoxelMorphRegistrationLib.spatial import Deformation, Grid, Image, pre_align
+from VoxelMorphRegistrationLib.spatial.grid import Floats
 from VoxelMorphRegistrationLib.spatial.pre_alignment import KINDS, Kind
 
 
@@ -88,6 +93,8 @@ class RegistrationResult:
     """The grid on which the network worked, in words."""
     refinement: RefinementReport | None = None
     """What the refinement gained; None where it was not asked for."""
+    model_title: str = ""
+    """What people call the model; "" for its name."""
 
     def summary(self) -> str:
         """One line for a status bar."""
@@ -95,7 +102,7 @@ class RegistrationResult:
         return (
             f"Similarity {self.similarity_before:.3f} before, {self.similarity_after:.3f} after; "
             f"{self.folded_percent:.2g} % folded; {sum(self.seconds.values()):.1f} s "
-            f"({self.model}, {self.engine}).{refined}"
+            f"({self.model_title or self.model}, {engine_title(self.engine)}).{refined}"
         )
 
 
@@ -149,24 +156,10 @@ def register(
         )
     clock.lap("pre-alignment")
 
-    say("Preparing the intensities", 0.3)
-    plan = plan_model_grid(fixed, model.card, options.resolution, fixed_mask)
-    fixed_input = on_network_grid(masked(fixed, fixed_mask), plan.grid, np.eye(4))
-    moving_input = on_network_grid(masked(moving, moving_mask), plan.grid, affine.matrix)
-    check_overlap(moving_input, fixed, moving)
-    fixed_input, moving_input = prepare_pair(
-        fixed_input, moving_input, intensity_preparation(model.card, options.intensity)
+    search = _Search(
+        masked(fixed, fixed_mask), masked(moving, moving_mask), fixed_mask, affine.matrix, model.card, engine, options
     )
-    clock.lap("preparation")
-
-    say(f"Network ({engine.name}, {' x '.join(map(str, plan.grid.shape))} voxels)", 0.35)
-    prediction = predict(engine, model.card, moving_input, fixed_input)
-    del fixed_input, moving_input
-    clock.lap("network")
-
-    say("Integrating the field", 0.75)
-    deformation = to_space(prediction, plan.grid, affine.matrix, options.inverse)
-    clock.lap("integration")
+    deformation, plan = search.run(say.part(0.3, 0.85), clock)
 
     refinement = None
     if options.refine_seconds:
@@ -200,9 +193,53 @@ def register(
         seconds=clock.seconds,
         model=model.card.name,
         engine=engine.name,
-        plan=plan.description,
+        plan=plan,
         refinement=refinement,
+        model_title=model.card.title,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """What the network's passes over a pair have in common. The images are blanked outside their masks."""
+
+    fixed: Image
+    moving: Image
+    fixed_mask: Image | None
+    affine: Floats
+    card: ModelCard
+    engine: Engine
+    options: RegistrationOptions
+
+    def run(self, progress: Progress, clock: _Clock) -> tuple[Deformation, str]:
+        """What all passes find together, and on which grids, in words."""
+        found, descriptions = None, []
+        planned = passes(self.card, self.options.resolution)
+        for number, each in enumerate(planned):
+            say = progress.part(number / len(planned), (number + 1) / len(planned))
+            plan = plan_model_grid(self.fixed, self.card, each.resolution, self.fixed_mask)
+            rest = self._pass(plan.grid, each.both_ways, found, say, clock)
+            found = rest if found is None else one_after_the_other(found, rest)
+            clock.lap("integration")
+            descriptions.append(plan.description)
+        assert found is not None, "there is always a pass"
+        return found, ", then ".join(descriptions)
+
+    def _pass(
+        self, grid: Grid, both_ways: bool, found: Deformation | None, say: Progress, clock: _Clock
+    ) -> Deformation:
+        """What the network says to the pair as it lies after ``found``, or after the pre-alignment."""
+        say("Preparing the intensities", 0.0)
+        fixed = on_network_grid(self.fixed, grid, np.eye(4))
+        moving = on_network_grid(self.moving, grid, self.affine if found is None else found)
+        check_overlap(moving, self.fixed, self.moving)
+        fixed, moving = prepare_pair(fixed, moving, intensity_preparation(self.card, self.options.intensity))
+        clock.lap("preparation")
+        say(f"Network ({self.engine.name}, {' x '.join(map(str, grid.shape))} voxels)", 0.1)
+        prediction = predict(self.engine, self.card, moving, fixed, both_ways=both_ways)
+        clock.lap("network")
+        say("Integrating the field", 0.8)
+        return to_space(prediction, grid, self.affine, self.options.inverse)
 
 
 @dataclass
@@ -212,7 +249,8 @@ class _Clock:
 
     def lap(self, step: str) -> None:
         now = time.perf_counter()
-        self.seconds[step], self._since = now - self._since, now
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
+        self._since = now
 
 
 def _doubts(before: float, after: float, folded: float) -> list[str]:

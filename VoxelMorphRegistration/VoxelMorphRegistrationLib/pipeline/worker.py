@@ -152,7 +152,7 @@ class _Worker:
             job: BackgroundJob[Any] = exchange.unpack(kind, packed, folder)
             self._temporary = job.temporary_folder
             progress = Progress(self._report, lambda: self._cancelled)
-            result = job.run(progress.part(0.01, 0.99))
+            result = job.run(progress.part(0.01, 0.99).without_end())
             progress("Handing back the result", 0.99)
             return {"say": "result", "result": exchange.pack(result, folder, name="result")}
         except CancelledError:

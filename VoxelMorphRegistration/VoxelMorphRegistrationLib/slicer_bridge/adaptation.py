@@ -119,8 +119,8 @@ def adapt_model(request: AdaptationRequest, progress: Progress) -> ModelCard:
 def _frames(volumes: Any) -> tuple[list[Image | str], str]:
     """The volumes as images, or why one cannot be used, and what they are called together."""
     if isinstance(volumes, (list, tuple)):
-        if not volumes:
-            raise InputError("There are no volumes to adapt a model to; give at least two.")
+        if len(volumes) < 2:
+            raise InputError("Adapting a model takes at least two volumes of the same study; give more.")
         images: list[Image | str] = [image_from_volume_node(node) for node in volumes]
         return images, str(volumes[0].GetName())
     sequence = SequenceOfVolumes.of(volumes)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from VoxelMorphRegistrationLib.errors import EngineError, ModelError
 from VoxelMorphRegistrationLib.network.engines.keras_strided import build_strided
 from VoxelMorphRegistrationLib.network.engines.protocol import Prediction, checked_pair
+from VoxelMorphRegistrationLib.network.engines.recent import RecentNetworks, Shape
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 
 FloatArray = NDArray[np.float32]
-Shape = tuple[int, int, int]
 
 NAME = "tensorflow"
 HOW_TO_INSTALL = (
@@ -46,7 +46,7 @@ def load(weights_path: Path, shape: Shape | None, threads: int | None) -> Tensor
 
 
 class TensorFlowEngine:
-    """A VxmDense network in TensorFlow. It is rebuilt when the input's shape changes."""
+    """A VxmDense network in TensorFlow. It is built anew for an input of another shape; the last ones are kept."""
 
     name = NAME
 
@@ -56,9 +56,9 @@ class TensorFlowEngine:
         self._weights_path = weights_path
         self.shape_multiple = self._file.shape_multiple
         self._voxelmorph = import_voxelmorph(threads)
-        self._built: tuple[Shape, Any] | None = None
+        self._networks = RecentNetworks(self._build)
         if shape is not None:
-            self._network(shape)
+            self._networks.of(shape)
 
     def predict(self, moving: FloatArray, fixed: FloatArray) -> Prediction:
         """See Engine.predict."""
@@ -68,7 +68,7 @@ class TensorFlowEngine:
         shape: Shape = moving.shape
         try:
             pair = [image[np.newaxis, ..., np.newaxis] for image in (moving, fixed)]
-            vectors = self._network(shape)(pair, training=False).numpy()[0]
+            vectors = self._networks.of(shape)(pair, training=False).numpy()[0]
         except (tf.errors.OpError, RuntimeError, MemoryError) as error:
             raise EngineError(
                 f"TensorFlow could not run the network on {' x '.join(map(str, shape))} voxels "
@@ -83,24 +83,12 @@ class TensorFlowEngine:
             scale=self._file.field_resolution,
         )
 
-    def _network(self, shape: Shape) -> Any:
-        if self._built is None or self._built[0] != shape:
-            self._built = shape, self._build(shape)
-        return self._built[1]
-
     def _build(self, shape: Shape) -> Any:
         import tensorflow as tf
 
         if self._file.stride_padding is not None:
             return build_strided(self._file, shape)
-        try:
-            model = load_vxm_dense(self._voxelmorph, self._weights_path, shape)
-        except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-            # such as a file without Keras' list of layers: what is in it was read, but Keras cannot find it
-            raise ModelError(
-                f"VoxelMorph cannot load {self._weights_path.name} ({_first_line(error)}); use the OpenVINO engine, or "
-                "add the file to the models (voxelmorph-registration models add FILE), which writes it anew."
-            ) from error
+        model = load_vxm_dense(self._voxelmorph, self._weights_path, shape)
         # preint_flow: the field just before the integration, at the resolution it is integrated at
         return tf.keras.Model(model.inputs, model.references.preint_flow)
 
@@ -109,9 +97,18 @@ def load_vxm_dense(voxelmorph: ModuleType, weights_path: Path, shape: Shape) -> 
     """VoxelMorph's VxmDense for an input ``shape`` other than the one it was trained at, too.
 
     A probabilistic network (use_probs) is rebuilt without its variance, so that it gives its mean and not a
-    random sample.
+    random sample. Raises ModelError for a file that Keras cannot read, such as one without its list of layers.
     """
-    vxm_dense = voxelmorph.networks.VxmDense
+    try:
+        return _loaded(voxelmorph.networks.VxmDense, weights_path, shape)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"VoxelMorph cannot load {weights_path.name} ({_first_line(error)}); use the OpenVINO engine, or "
+            "add the file to the models (voxelmorph-registration models add FILE), which writes it anew."
+        ) from error
+
+
+def _loaded(vxm_dense: Any, weights_path: Path, shape: Shape) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated argument names in the older files
         config = vxm_dense.load_config(str(weights_path)) | {"inshape": shape, "input_model": None}
