@@ -7,21 +7,19 @@ import inspect
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+
 from benchmarks import evaluation, ours, peers, runs
 from benchmarks.evaluation import Judge
 from benchmarks.job import MOVED
+from benchmarks.kept import identity
 from benchmarks.machine import Machine
 from benchmarks.pairs import Pair
 from benchmarks.runs import BEFORE, Run
-
-_LIBRARY = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"
-_THAT_REGISTER = ("spatial", "network", "files", "pipeline/*.py", "pipeline/refinement", "pipeline/quality")
-"""Parts of the library on which a registration's result or time depends."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ class Store:
         for path in pair.files:
             digest.update(_of_file(path).encode())
         if method in ours.METHODS:
-            digest.update(repr(ours.WAYS[method]).encode())
-            digest.update(_of_files(_our_code()).encode())
+            way = ours.WAYS[method]
+            digest.update(f"{way} {identity(way.model or ours.DEFAULT)} {_card(way.model or ours.DEFAULT)}".encode())
             digest.update(inspect.getsource(ours).encode())
         elif method != BEFORE:
             prepare, packages = peers.METHODS[method]
@@ -86,18 +84,9 @@ class Store:
         return digest.hexdigest()
 
 
-@cache
-def _our_code() -> tuple[Path, ...]:
-    library = _LIBRARY / "VoxelMorphRegistrationLib"
-    files: set[Path] = set()
-    for part in _THAT_REGISTER:
-        files.update(library.glob(part) if "*" in part else (library / part).rglob("*.py"))
-    files.update((_LIBRARY / "Resources" / "Models").iterdir())
-    return tuple(sorted(files))
-
-
-def _of_files(paths: Iterable[Path]) -> str:
-    return hashlib.sha256("".join(map(_of_file, paths)).encode()).hexdigest()
+def _card(model: str) -> str:
+    """How the model's images are prepared, and the like."""
+    return repr(Catalogue().find(model).card)
 
 
 @cache
