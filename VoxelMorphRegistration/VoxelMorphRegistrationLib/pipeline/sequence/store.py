@@ -76,19 +76,29 @@ class SequenceStore:
                 f"{self.folder} was made with other settings ({_difference(before['identity'], plain)}); "
                 "give another folder, or the settings of before to go on there."
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"The folder {self.folder} cannot be made ({error.strerror}); choose another.") from error
+        self._make_folder()
         if not before:
             self._write_text(self.folder / "sequence.json", json.dumps({"identity": plain, **more}, indent=1))
 
     @contextmanager
     def held(self, progress: Progress) -> Iterator[None]:
-        """While another run writes into the folder, wait."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / ".lock", progress, "Waiting for another run that writes into this folder"):
+        """While another run writes into the folder, wait. Raises OutputError where nobody can write into it."""
+        self._make_folder()
+        lock = self.folder / ".lock"
+        try:
+            lock.touch()
+        except OSError as error:
+            raise OutputError(
+                f"The folder {self.folder} cannot be written to ({error.strerror}); choose another."
+            ) from error
+        with locked(lock, progress, "Waiting for another run that writes into this folder"):
             yield
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {self.folder} cannot be made ({error.strerror}); choose another.") from error
 
     def remove_if_empty(self) -> None:
         """Of a run that ended before there was anything to keep."""
