@@ -9,7 +9,7 @@ from typing import Any
 import qt
 import SimpleITK as sitk
 
-from VoxelMorphRegistrationLib.pipeline.conventions.pictures import Picture
+from VoxelMorphRegistrationLib.pipeline.planes import Picture
 
 
 def show_picture(label: Any, picture: Picture | None) -> None:

@@ -15,9 +15,10 @@ from VoxelMorphRegistrationLib.pipeline.conventions import mistakes, repairs
 from VoxelMorphRegistrationLib.pipeline.conventions.convention import Convention, letters
 from VoxelMorphRegistrationLib.pipeline.conventions.diagnosis import Diagnosis, Evidence, identify
 from VoxelMorphRegistrationLib.pipeline.conventions.findings import Finding
-from VoxelMorphRegistrationLib.pipeline.conventions.pictures import Picture, checkerboard
+from VoxelMorphRegistrationLib.pipeline.conventions.pictures import checkerboard
 from VoxelMorphRegistrationLib.pipeline.input_check import masked, on_grid_of
 from VoxelMorphRegistrationLib.pipeline.jobs import BackgroundJob
+from VoxelMorphRegistrationLib.pipeline.planes import Picture
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
 from VoxelMorphRegistrationLib.spatial.grid import Floats

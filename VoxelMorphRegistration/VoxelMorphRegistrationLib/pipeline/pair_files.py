@@ -45,6 +45,7 @@ PAIR_OUTPUTS: dict[str, OutputKind] = {
     "moved_labels": OutputKind(
         tuple(VOLUME_WRITERS), "labelmap", "the moving volume's labels on the fixed volume's grid"
     ),
+    "report": OutputKind((".html", ".htm"), "report", "pictures and measures; open it in a browser"),
 }
 """In the order in which they are told."""
 
@@ -79,12 +80,18 @@ class PairInputs:
 
 
 def write_pair_outputs(
-    outputs: Mapping[str, Path], inputs: PairInputs, result: RegistrationResult, *, compact: bool = False
+    outputs: Mapping[str, Path],
+    inputs: PairInputs,
+    result: RegistrationResult,
+    *,
+    compact: bool = False,
+    report: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the ``outputs`` (kind, as in `PAIR_OUTPUTS`, to file), all or none of them.
 
     ``compact``: fields on the network's own grid, else on the volumes'. Where the affine goes into a file of its own,
-    the transform is the deformable part alone. Raises OutputError; InputError for labels that were not given.
+    the transform is the deformable part alone. ``report`` writes the report, which needs to know more than this.
+    Raises OutputError; InputError for labels that were not given.
     """
     deformation = result.deformation
     writers: dict[str, Callable[[Path], None]] = {
@@ -100,6 +107,8 @@ def write_pair_outputs(
             deformation.warp_labels(_given(inputs.labels), inputs.fixed.grid), path
         ),
     }
+    if report is not None:
+        writers["report"] = report
     with all_or_nothing():
         for name in in_order(outputs):
             writers[name](outputs[name])

@@ -46,7 +46,7 @@ COLUMNS: dict[str, Column] = {
         ),
         Column(
             "outputs",
-            "file names with spaces between them: transform, inverse, affine, moved, moved_labels, each with an ending",
+            "file names with spaces between: transform, inverse, affine, moved, moved_labels, report, each with an ending",
             PAIR,
             default="transform.h5 moved.nii.gz, and moved_labels.nii.gz where there are labels",
         ),

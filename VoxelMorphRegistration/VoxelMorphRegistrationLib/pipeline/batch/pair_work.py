@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,12 @@ from VoxelMorphRegistrationLib.pipeline.batch.cases_file import output_names
 from VoxelMorphRegistrationLib.pipeline.batch.outcome import Outcome, number
 from VoxelMorphRegistrationLib.pipeline.pair_files import PairInputs, write_pair_outputs
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Source
+from VoxelMorphRegistrationLib.pipeline.report.registered import write_registration_report
 from VoxelMorphRegistrationLib.spatial.pre_alignment import Kind
+
+_SAME_OPTIONS = ("model", "engine", "pre_align", "resolution", "intensity", "grid")
+"""Columns that are options of ``register``, too."""
 
 
 def register_pair(case: Case, folder: Path, threads: int | None) -> Outcome:
@@ -26,8 +33,24 @@ def register_pair(case: Case, folder: Path, threads: int | None) -> Outcome:
         inputs.fixed, inputs.moving, options, fixed_mask=inputs.fixed_mask, moving_mask=inputs.moving_mask
     )
     registered = time.perf_counter()
-    write_pair_outputs(files, inputs, result, compact=case.options.get("grid") == "network")
-    seconds = {"reading": read - began, **result.seconds, "writing": time.perf_counter() - registered}
+    seconds = {"reading": read - began, **result.seconds}
+
+    def report(path: Path) -> None:
+        write_registration_report(
+            path,
+            inputs.fixed,
+            inputs.moving,
+            result,
+            options,
+            sources=[Source.of_file(name.replace("_", " "), given) for name, given in case.inputs.items()],
+            command=_command(case, output_names(case)),
+            fixed_mask=inputs.fixed_mask,
+            warnings=result.warnings,
+            seconds=seconds,
+        )
+
+    write_pair_outputs(files, inputs, result, compact=case.options.get("grid") == "network", report=report)
+    seconds["writing"] = time.perf_counter() - registered
     return Outcome(
         files=files,
         model=result.model,
@@ -42,6 +65,16 @@ def register_pair(case: Case, folder: Path, threads: int | None) -> Outcome:
         warnings=result.warnings,
         seconds={step: round(value, 3) for step, value in seconds.items()},
     )
+
+
+def _command(case: Case, outputs: Mapping[str, str]) -> str:
+    """What does the same for this case alone."""
+    given = {**case.inputs, **outputs}
+    given |= {name: case.options[name] for name in _SAME_OPTIONS if name in case.options}
+    if "refine_seconds" in case.options:
+        given["refine"] = case.options["refine_seconds"]
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return shlex.join(["voxelmorph-registration", "register", *words])
 
 
 def registration_options(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 
 FINISHED, PARTIAL, FAILED = "finished", "partial", "failed"
@@ -73,18 +71,3 @@ class Record:
                 "attempts": tuple(Attempt(**attempt) for attempt in values["attempts"]),
             }
         )
-
-
-def versions() -> dict[str, str]:
-    """Of the library and what it computes with, here."""
-    from importlib.metadata import version
-
-    from VoxelMorphRegistrationLib.network.engines import available_engines
-
-    packages = {"numpy": version("numpy"), "SimpleITK": version("SimpleITK")}
-    return {
-        "voxelmorph-registration": __version__,
-        "Python": platform.python_version(),
-        **packages,
-        **available_engines(),
-    }

@@ -16,9 +16,10 @@ from VoxelMorphRegistrationLib.pipeline.batch.case_folder import CaseFolder, now
 from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 from VoxelMorphRegistrationLib.pipeline.batch.outcome import Outcome
 from VoxelMorphRegistrationLib.pipeline.batch.pair_work import register_pair
-from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, FINISHED, PARTIAL, Record, versions
+from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, FINISHED, PARTIAL, Record
 from VoxelMorphRegistrationLib.pipeline.batch.sequence_work import register_frames
 from VoxelMorphRegistrationLib.pipeline.logged_warnings import logged_warnings
+from VoxelMorphRegistrationLib.pipeline.software import versions
 
 _KINDS: dict[str, Callable[[Case, Path, int | None], Outcome]] = {
     "pair": register_pair,
