@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib import __version__
 from VoxelMorphRegistrationLib.commands.terminal import ProgressDisplay
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files.any_transform import read_transforms
+from VoxelMorphRegistrationLib.files.any_transform import SpatialMap, read_transforms
 from VoxelMorphRegistrationLib.files.label_names import names_in_segmentation, read_label_names
 from VoxelMorphRegistrationLib.files.output import all_or_nothing, check_output
 from VoxelMorphRegistrationLib.files.points import Points, read_points
@@ -23,43 +23,73 @@ from VoxelMorphRegistrationLib.files.volumes import VOLUME_WRITERS, read_labels,
 from VoxelMorphRegistrationLib.pipeline.quality.checking import check_registration
 from VoxelMorphRegistrationLib.pipeline.quality.results import CheckResult
 from VoxelMorphRegistrationLib.pipeline.quality.table import as_table
+from VoxelMorphRegistrationLib.pipeline.report.page import check_report_path
+from VoxelMorphRegistrationLib.pipeline.report.pair_report import write_pair_report
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance, Source
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Image
 
 _MAPS = {"jacobian": "jacobian", "magnitude": "magnitude_mm", "inverse_error": "inverse_error_mm"}
 """Options that ask for a map: its name in `CheckMaps`."""
 
+_INPUTS = (
+    "fixed",
+    "moving",
+    "transform",
+    "inverse",
+    "fixed_mask",
+    "fixed_labels",
+    "moving_labels",
+    "label_names",
+    "fixed_points",
+    "moving_points",
+)
+"""Options that name a file, or several."""
+
 
 def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     """Check, write the maps, and tell the result on ``stdout``. Raises a RegistrationError; nothing is written then."""
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     outputs = _checked_outputs(arguments)
+    report = check_report_path(arguments.report) if arguments.report else None
     display = None if arguments.json or arguments.quiet else ProgressDisplay(stderr)
     try:
-        found = _checked(arguments, display.progress() if display else Progress())
+        compared = _compared(arguments, display.progress() if display else Progress())
     finally:
         if display:
             display.close()
+    found = compared.result
     with all_or_nothing():
+        if report:
+            provenance = Provenance(_sources(arguments), arguments.command_line)
+            write_pair_report(report, compared.fixed, compared.moving, compared.transform, found, provenance)
+            outputs["report"] = report
         for option, path in outputs.items():
-            image = getattr(found.maps, _MAPS[option])
-            write_volume(image, path)
+            if option in _MAPS:
+                write_volume(getattr(found.maps, _MAPS[option]), path)
     if arguments.json:
-        report = {"ok": True, "version": __version__, **found.as_json()}
-        report["outputs"] = {name: str(path) for name, path in outputs.items()}
-        stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        told = {"ok": True, "version": __version__, **found.as_json()}
+        told["outputs"] = {name: str(path) for name, path in outputs.items()}
+        stdout.write(json.dumps(told, indent=2, allow_nan=False) + "\n")
         return
     stdout.write(as_table(found))
     for path in outputs.values():
         stdout.write(f"Written: {path}\n")
 
 
-def _checked(arguments: argparse.Namespace, progress: Progress) -> CheckResult:
+class _Compared(NamedTuple):
+    fixed: Image
+    moving: Image
+    transform: SpatialMap
+    result: CheckResult
+
+
+def _compared(arguments: argparse.Namespace, progress: Progress) -> _Compared:
     progress("Reading the volumes", 0.0)
     fixed, moving = read_volume(arguments.fixed), read_volume(arguments.moving)
     transform = read_transforms(arguments.transform, fixed.grid)
     inverse = read_transforms(arguments.inverse, moving.grid) if arguments.inverse else None
-    return check_registration(
+    result = check_registration(
         fixed,
         moving,
         transform,
@@ -73,6 +103,13 @@ def _checked(arguments: argparse.Namespace, progress: Progress) -> CheckResult:
         name=", ".join(Path(path).name for path in arguments.transform),
         progress=progress.part(0.2, 1.0),
     )
+    return _Compared(fixed, moving, transform, result)
+
+
+def _sources(arguments: argparse.Namespace) -> tuple[Source, ...]:
+    given = [(name, getattr(arguments, name)) for name in _INPUTS]
+    each = [(name, path) for name, paths in given for path in ([paths] if isinstance(paths, str) else paths or [])]
+    return tuple(Source.of_file(name.replace("_", " "), path) for name, path in each)
 
 
 def _checked_outputs(arguments: argparse.Namespace) -> dict[str, Path]:

@@ -56,6 +56,11 @@ def add_commands(commands: Any) -> None:
         help="what the numbers mean in a file of landmarks that does not say so (default: LPS, as ITK and ANTs)",
     )
     more.add_argument("--inverse", nargs="+", metavar="FILE", help="what takes moving points to fixed ones")
+    parser.add_argument_group("report").add_argument(
+        "--report",
+        metavar="FILE",
+        help="one .html file with pictures, measures and what was compared, to be opened in a browser",
+    )
     maps = parser.add_argument_group("maps on the fixed volume's voxels")
     maps.add_argument("--jacobian", metavar="FILE", help="the Jacobian determinant: 1 keeps volume, 0 or less folds")
     maps.add_argument("--magnitude", metavar="FILE", help="the length of the displacement, in mm")
