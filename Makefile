@@ -6,7 +6,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 INSTALL := $(BIN)/uv pip install --quiet --constraint Testing/constraints.txt
 
-.PHONY: demo test lint bench docs screenshots clean
+.PHONY: demo test lint bench hardening audit docs screenshots clean
 
 demo: .venv/.demo
 	$(PY) Testing/demo/demo.py --output demo-output
@@ -26,6 +26,19 @@ bench: .venv/.test .venv-bench/.bench
 	$(PY) Testing/benchmarks/compare_with_peers.py --peer-python .venv-bench/bin/python --output bench-output
 	$(PY) Testing/benchmarks/sequence_throughput.py --elastix .venv-bench/bin/python --work bench-output/throughput
 	$(PY) Testing/benchmarks/page.py --peer-python .venv-bench/bin/python --output bench-output
+
+# About two hours on a quiet machine. Ends with Docs/reliability.md; as root, so that a full disk can be mounted.
+hardening: .venv/.test
+	$(PY) Testing/hardening/fuzz_readers.py --minutes 60 --write
+	$(PY) Testing/hardening/soak.py --write
+	$(PY) Testing/hardening/cancel_storm.py --write
+	$(PY) Testing/hardening/sharing.py --write
+	$(PY) Testing/hardening/places.py --write
+	$(PY) Testing/hardening/agreement.py --write
+
+# Needs PyPI itself: a mirror may lack the records of vulnerabilities.
+audit: .venv/.uv
+	$(BIN)/uv tool run pip-audit==2.10.1 --requirement Testing/constraints.txt --no-deps --disable-pip
 
 screenshots: .venv/.test
 	$(PY) Testing/screenshots.py
