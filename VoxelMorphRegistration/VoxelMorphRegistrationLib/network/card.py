@@ -39,6 +39,7 @@ class ModelCard:
     nibabel.aff2axcodes). ``spacing_mm``: its voxel size along them; for a network that knows voxels of any size
     (``any_spacing``) the finest it takes. ``shape_multiple``: every axis of its
     input is a multiple of this. ``field_kind``: whether it predicts a stationary velocity or a displacement.
+    ``coarse_first``: at full resolution it does better where a pass at half resolution goes before.
     ``sha256`` and ``size_bytes`` describe the weights file ``file_name``; both may be empty (0) for a file of
     the user's own that needs no check.
     """
@@ -63,6 +64,7 @@ class ModelCard:
     licence: str
     citation: str
     any_spacing: bool = False
+    coarse_first: bool = False
 
     @classmethod
     def from_json(cls, path: Path) -> ModelCard:

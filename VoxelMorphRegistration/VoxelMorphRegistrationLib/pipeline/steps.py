@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,23 +40,38 @@ def intensity_preparation(card: ModelCard, choice: str) -> IntensityPreparation:
     return card.intensity
 
 
-def on_network_grid(image: Image, grid: Grid, affine: Floats) -> npt.NDArray[np.float32]:
-    """The image seen through the pre-alignment on the network's grid; its own minimum outside."""
+def on_network_grid(image: Image, grid: Grid, through: Floats | Deformation) -> npt.NDArray[np.float32]:
+    """The image seen through a 4x4 affine (fixed to moving) or a deformation; its own minimum outside."""
+    lowest = float(image.array.min())
+    if isinstance(through, Deformation):
+        return through.warp(image, grid, outside=lowest).array
     seen = bridge.resample(
         bridge.scalar_to_sitk(image.array, image.grid),
         grid,
-        bridge.affine_to_sitk(affine),
-        outside=float(image.array.min()),
+        bridge.affine_to_sitk(through),
+        outside=lowest,
         pixel_type=bridge.FLOAT32,
     )
     return bridge.scalar_from_sitk(seen)
 
 
 def predict(
-    engine: Engine, card: ModelCard, moving: npt.NDArray[np.float32], fixed: npt.NDArray[np.float32]
+    engine: Engine,
+    card: ModelCard,
+    moving: npt.NDArray[np.float32],
+    fixed: npt.NDArray[np.float32],
+    *,
+    both_ways: bool = False,
 ) -> Prediction:
-    """The network's answer for a prepared pair. Raises ModelError where it is not finite."""
+    """The network's answer for a prepared pair. Raises ModelError where it is not finite.
+
+    With ``both_ways`` half of the difference between the answer and that for the exchanged pair: as the first
+    velocity, which is the negative of the second, should be. It has no bias, and says nothing of equal images.
+    """
     prediction = engine.predict(moving, fixed)
+    if both_ways:
+        back = engine.predict(fixed, moving)
+        prediction = replace(prediction, vectors=(prediction.vectors - back.vectors) * np.float32(0.5))
     if not np.isfinite(prediction.vectors).all():
         raise ModelError(
             f"The model {card.title} answered with values that are not finite (NaN or infinity): its weights are "

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from VoxelMorphRegistrationLib.errors import EngineError
 from VoxelMorphRegistrationLib.network.engines.protocol import Prediction, checked_pair
+from VoxelMorphRegistrationLib.network.engines.recent import RecentNetworks, Shape
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.network.vxm_model import Convolution, VxmDenseModel
 
 FloatArray = NDArray[np.float32]
-Shape = tuple[int, int, int]
 
 NAME = "openvino"
 HOW_TO_INSTALL = 'install it with: pip install "openvino>=2025.0"'
@@ -40,7 +40,7 @@ def load(weights_path: Path, shape: Shape | None, threads: int | None) -> OpenVI
 
 
 class OpenVINOEngine:
-    """A VxmDense network in OpenVINO. The last input shape's compiled network is kept."""
+    """A VxmDense network in OpenVINO, compiled for the last input shapes."""
 
     name = NAME
 
@@ -48,7 +48,7 @@ class OpenVINOEngine:
         """With a ``shape``, ready for an input of that shape; ``threads`` None uses every core."""
         self._model = model
         self._threads = threads
-        self._compiled: tuple[Shape, Any] | None = None
+        self._networks = RecentNetworks(self._compiled)
         self.shape_multiple = model.shape_multiple
         try:
             import openvino
@@ -56,13 +56,13 @@ class OpenVINOEngine:
             raise EngineError(f"OpenVINO is installed but cannot be loaded ({error}).") from error
         self._openvino = openvino
         if shape is not None:
-            self._network(shape)
+            self._networks.of(shape)
 
     def predict(self, moving: FloatArray, fixed: FloatArray) -> Prediction:
         """See Engine.predict."""
         moving, fixed = checked_pair(moving, fixed, self.shape_multiple)
         shape: Shape = moving.shape
-        network = self._network(shape)
+        network = self._networks.of(shape)
         try:
             request = network.create_infer_request()
             (flow,) = request.infer(
@@ -78,19 +78,15 @@ class OpenVINOEngine:
             scale=self._model.field_resolution,
         )
 
-    def _network(self, shape: Shape) -> Any:
-        if self._compiled is None or self._compiled[0] != shape:
-            self._compiled = None  # let go of the former one's memory first
-            # On recent processors OpenVINO would take bfloat16, which moves the field by up to 0.2 voxels.
-            options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-            if self._threads is not None:
-                options["INFERENCE_NUM_THREADS"] = self._threads
-            try:
-                graph = build_graph(self._model, shape)
-                self._compiled = shape, self._openvino.Core().compile_model(graph, "CPU", options)
-            except (RuntimeError, MemoryError) as error:
-                raise EngineError(_failure(shape, error)) from error
-        return self._compiled[1]
+    def _compiled(self, shape: Shape) -> Any:
+        # On recent processors OpenVINO would take bfloat16, which moves the field by up to 0.2 voxels.
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if self._threads is not None:
+            options["INFERENCE_NUM_THREADS"] = self._threads
+        try:
+            return self._openvino.Core().compile_model(build_graph(self._model, shape), "CPU", options)
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError(_failure(shape, error)) from error
 
 
 def _failure(shape: Shape, error: Exception) -> str:
