@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,12 +50,16 @@ class FieldFinder:
         self._solver, self._reference, self._keys = solver, reference, keys
         self._last: tuple[int, PreparedFrame] = (reference, solver.reference)
 
-    def find(self, step: Step, frame: PreparedFrame) -> Found:
-        """Raises a RegistrationError where the frame cannot be registered."""
+    def ask(self, step: Step, frame: PreparedFrame) -> Callable[[], Found]:
+        """Ask the network about a frame; what makes its map of the answer may be called in another thread.
+
+        The frames that the step builds on have to be in the store. Both raise a RegistrationError where the frame
+        cannot be registered.
+        """
         if step.between is not None:
-            found = self._interpolated(step.frame) or _found(self._with_reference(frame))
+            found = self._interpolated(step.frame) or self._with_reference(frame)
         elif step.neighbour is None or (neighbour := self._done_neighbour(step)) == self._reference:
-            found = _found(self._with_reference(frame))
+            found = self._with_reference(frame)
         elif self._options.mode == "warm":
             found = self._warm(frame, neighbour)
         else:
@@ -73,7 +77,7 @@ class FieldFinder:
             try:
                 chained = self._store.deformation(n)
                 frame = self._solver.prepare(self._frames.read(n))
-                direct = self._with_reference(frame).deformation
+                direct = self._with_reference(frame)().deformation
             except RegistrationError:  # the frame's own record says why
                 continue
             fixed = frame if self._options.direction == "carry" else self._solver.reference
@@ -83,9 +87,10 @@ class FieldFinder:
             found.append(Drift(n, float(apart.mean()), float(np.quantile(apart, 0.95))))
         return tuple(found)
 
-    def _with_reference(self, frame: PreparedFrame) -> Solved:
+    def _with_reference(self, frame: PreparedFrame) -> Callable[[], Found]:
         fixed, moving = self._pair(frame, self._solver.reference)
-        return self._solver.solve(fixed, moving)
+        solved = self._solver.ask(fixed, moving)
+        return lambda: _found(solved())
 
     def _pair(self, frame: PreparedFrame, towards: PreparedFrame) -> tuple[PreparedFrame, PreparedFrame]:
         """Fixed and moving; ``towards`` is the reference, or a frame nearer to it."""
@@ -101,7 +106,7 @@ class FieldFinder:
                 return n
         return self._reference
 
-    def _warm(self, frame: PreparedFrame, neighbour: int) -> Found:
+    def _warm(self, frame: PreparedFrame, neighbour: int) -> Callable[[], Found]:
         """From the neighbour's map where that alone takes away half of what keeps the two apart.
 
         Where it takes away less, the network finds the whole better than the rest: each composition costs a little.
@@ -114,21 +119,27 @@ class FieldFinder:
         as_it_lies = correlation(target, moving.values[some][inside])
         through = correlation(target, self._solver.seen(moving.image, start)[some][inside])
         if 1 - through > (1 - as_it_lies) / 2:
-            return _found(self._solver.solve(fixed, moving))
-        return _found(self._solver.solve(fixed, moving, start=start), neighbour)
+            return self._with_reference(frame)
+        solved = self._solver.ask(fixed, moving, start=start)
+        return lambda: _found(solved(), neighbour)
 
-    def _chained(self, frame: PreparedFrame, neighbour: int) -> Found:
+    def _chained(self, frame: PreparedFrame, neighbour: int) -> Callable[[], Found]:
         known = self._store.deformation(neighbour)
         number, prepared = self._last
         if number != neighbour:
             prepared = self._solver.prepare(self._frames.read(neighbour))
         fixed, moving = self._pair(frame, prepared)
-        step = self._solver.solve(fixed, moving)
-        carry = self._options.direction == "carry"
-        joined = composed(step.deformation, known) if carry else composed(known, step.deformation)
-        return _found(replace(step, deformation=joined), neighbour)
+        solved = self._solver.ask(fixed, moving)
 
-    def _interpolated(self, n: int) -> Found | None:
+        def found() -> Found:
+            step = solved()
+            carry = self._options.direction == "carry"
+            joined = composed(step.deformation, known) if carry else composed(known, step.deformation)
+            return _found(replace(step, deformation=joined), neighbour)
+
+        return found
+
+    def _interpolated(self, n: int) -> Callable[[], Found] | None:
         """Between the nearest key frames that are done, of which the reference, which does not move, is one.
 
         None where there is none on one side, because it failed, or its field was not kept.
@@ -142,7 +153,7 @@ class FieldFinder:
         first = first or _still(second)
         second = second or _still(first)
         built_on = tuple(k for k in (before, after) if k != self._reference)
-        return Found(between(first, second, (n - before) / (after - before)), "interpolated", built_on)
+        return lambda: Found(between(first, second, (n - before) / (after - before)), "interpolated", built_on)
 
 
 def _found(solved: Solved, *built_on: int) -> Found:

@@ -48,6 +48,7 @@ class FrameRecord:
     files: tuple[tuple[str, int], ...] = ()
     """What was written for it: paths in the folder, and their sizes in bytes."""
     seconds: float = 0.0
+    """Since the frame before was finished: the network works on the next frame while this one is written."""
     warnings: tuple[str, ...] = ()
 
     @property

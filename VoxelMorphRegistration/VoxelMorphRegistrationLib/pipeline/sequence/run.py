@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,10 +25,11 @@ from VoxelMorphRegistrationLib.files.frames import Frames
 from VoxelMorphRegistrationLib.files.frames.protocol import content_hash, require_frame
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.sequence.coarse import CoarseCopies
-from VoxelMorphRegistrationLib.pipeline.sequence.finder import FieldFinder
+from VoxelMorphRegistrationLib.pipeline.sequence.finder import FieldFinder, Found
 from VoxelMorphRegistrationLib.pipeline.sequence.labels import LabelCarrier
 from VoxelMorphRegistrationLib.pipeline.sequence.options import SequenceOptions
 from VoxelMorphRegistrationLib.pipeline.sequence.outputs import FrameOutputs
+from VoxelMorphRegistrationLib.pipeline.sequence.overlap import overlapped
 from VoxelMorphRegistrationLib.pipeline.sequence.records import FrameRecord
 from VoxelMorphRegistrationLib.pipeline.sequence.result import SequenceResult
 from VoxelMorphRegistrationLib.pipeline.sequence.schedule import Step, regular_keys, schedule
@@ -107,24 +108,20 @@ class _Run:
         keys = self._keys() if options.mode == "keyframes" else []
         self.steps = schedule(len(frames), self.reference, options.mode, keys)
         self.finder = FieldFinder(frames, store, options, self.solver, self.reference, keys)
+        self.todo: list[Step] = []
+        self.asked = 0
 
     def result(self) -> SequenceResult:
         """Do what is not done yet."""
-        todo = self._todo()
+        todo = self.todo = self._todo()
         self._begin_with_reference()
         if todo:
             self._require_room(len(todo))
         failed: dict[int, FrameRecord] = {}
-        for done, (step, prepared) in enumerate(self._prefetched(todo)):
-            self.say(self._told(done, len(todo), step.frame), 0.1 + 0.88 * done / len(todo))
-            record = self._frame(step, prepared)
-            if record.is_done:
-                self.store.write_record(record)
-                self._forget(record)
-            else:
-                failed[step.frame] = record
-                with suppress(OutputError):  # a full disk takes no record either
-                    self.store.write_record(record)
+        self._since = time.perf_counter()
+        for record in overlapped(todo, self._read, self._ask, self._finish, self._goes_alone):
+            if not record.is_done:
+                failed[record.frame] = record
         self.say("Checking the whole", 0.98)
         drift = self.finder.drift(self.steps) if todo or self.options.keep != "results" else ()
         if self.options.keep == "results":
@@ -247,33 +244,50 @@ class _Run:
 
     # ---- frame by frame --------------------------------------------------------------------------------------------
 
-    def _prefetched(self, steps: list[Step]) -> Iterator[tuple[Step, Future[_Read]]]:
-        """Each step with its frame, the next one being read and prepared while this one is worked on."""
-        with ThreadPoolExecutor(1, thread_name_prefix="next frame") as pool:
-            reading: Future[_Read] | None = None
-            for number, step in enumerate(steps):
-                current = reading or pool.submit(self._read, step.frame)
-                after = steps[number + 1 : number + 2]
-                reading = pool.submit(self._read, after[0].frame) if after else None
-                yield step, current
+    def _goes_alone(self, step: Step) -> bool:
+        """Whether it needs the results of those before it, or would lose the time that it is given to the next."""
+        return step.neighbour is not None or step.between is not None or bool(self.options.registration.refine_seconds)
 
-    def _read(self, n: int) -> _Read:
-        prepared = self.solver.prepare(self.frames.read(n))
-        return _Read(prepared, self.frames.stamp(n), content_hash(prepared.image))
+    def _read(self, step: Step) -> _Read:
+        prepared = self.solver.prepare(self.frames.read(step.frame))
+        return _Read(prepared, self.frames.stamp(step.frame), content_hash(prepared.image))
 
-    def _frame(self, step: Step, reading: Future[_Read]) -> FrameRecord:
-        since = time.perf_counter()
-        name = self.frames.frame_name(step.frame)
+    def _ask(self, step: Step, reading: Future[_Read]) -> _Asked | RegistrationError:
+        """Bring the frame before the network; what is wrong with the frame is returned."""
+        done = self.asked
+        self.asked += 1
+        self.say(self._told(done, len(self.todo), step.frame), 0.1 + 0.88 * done / len(self.todo))
         try:
-            self.store.require_room(self.bytes_of_a_frame)
             read = reading.result()
-            found = self.finder.find(step, read.prepared)
-            record = self.outputs.of_frame(step.frame, name, read.prepared, found)
+            return _Asked(read, self.finder.ask(step, read.prepared))
         except (CancelledError, EngineError):
             raise
         except RegistrationError as error:
-            return FrameRecord(step.frame, name, "failed", str(error), seconds=time.perf_counter() - since)
-        return replace(record, stamp=read.stamp, content=read.content, seconds=time.perf_counter() - since)
+            return error
+
+    def _finish(self, step: Step, asked: _Asked | RegistrationError) -> FrameRecord:
+        """Measure and write a frame, its record last. Raises OutputError where only the record cannot be written."""
+        name = self.frames.frame_name(step.frame)
+        try:
+            if isinstance(asked, RegistrationError):
+                raise asked
+            self.store.require_room(self.bytes_of_a_frame)
+            read = asked.read
+            record = self.outputs.of_frame(step.frame, name, read.prepared, asked.found())
+            record = replace(record, stamp=read.stamp, content=read.content)
+        except (CancelledError, EngineError):
+            raise
+        except RegistrationError as error:
+            record = FrameRecord(step.frame, name, "failed", str(error))
+        before, self._since = self._since, time.perf_counter()
+        record = replace(record, seconds=self._since - before)
+        if record.is_done:
+            self.store.write_record(record)
+            self._forget(record)
+        else:
+            with suppress(OutputError):  # a full disk takes no record either
+                self.store.write_record(record)
+        return record
 
     def _forget(self, record: FrameRecord) -> None:
         """Where fields are not kept, those that were built on are not needed any more."""
@@ -294,6 +308,12 @@ class _Read:
     prepared: PreparedFrame
     stamp: str
     content: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    read: _Read
+    found: Callable[[], Found]
 
 
 def _carrier(labels: Image, reference: Image) -> LabelCarrier:

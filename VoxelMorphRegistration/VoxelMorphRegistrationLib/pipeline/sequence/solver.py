@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -105,7 +106,20 @@ class FrameSolver:
         start: Deformation | None = None,
         aligned: Floats | None = None,
     ) -> Solved:
-        """The map from ``fixed`` to ``moving``.
+        """The map from ``fixed`` to ``moving``; see ask()."""
+        return self.ask(fixed, moving, start=start, aligned=aligned)()
+
+    def ask(
+        self,
+        fixed: PreparedFrame,
+        moving: PreparedFrame,
+        *,
+        start: Deformation | None = None,
+        aligned: Floats | None = None,
+    ) -> Callable[[], Solved]:
+        """The network's answer for a pair, and what makes the map from ``fixed`` to ``moving`` of it when called.
+
+        That may be called in another thread, while the network is asked about the next pair.
 
         With a ``start`` the network sees the moving frame through it and finds the rest, which is put before it:
         phi(x) = start(x + w(x)). Without one, the moving frame is seen through ``aligned`` (4x4, RAS, fixed to moving),
@@ -123,14 +137,18 @@ class FrameSolver:
         check_overlap(seen, fixed.image, moving.image)
         check_overlap(fixed.values, moving.image, fixed.image)
         prediction = self._predicted(*prepare_pair(fixed.values, seen, self._preparation))
-        if start is None:
-            found = to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
-        else:
-            found = composed(to_space(prediction, self.grid, np.eye(4), False), start)
-        if not options.refine_seconds:
-            return Solved(found)
-        refined, report = refine(fixed.image, moving.image, found, options.refine_seconds)
-        return Solved(refined, tuple(report.warnings()))
+
+        def solved() -> Solved:
+            if start is None:
+                found = to_space(prediction, self.grid, np.eye(4) if aligned is None else aligned, False)
+            else:
+                found = composed(to_space(prediction, self.grid, np.eye(4), False), start)
+            if not options.refine_seconds:
+                return Solved(found)
+            refined, report = refine(fixed.image, moving.image, found, options.refine_seconds)
+            return Solved(refined, tuple(report.warnings()))
+
+        return solved
 
     def _predicted(self, fixed: npt.NDArray[np.float32], moving: npt.NDArray[np.float32]) -> Prediction:
         """The network's answer without the network's own bias: two images that are the same give no field at all."""
