@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from VoxelMorphRegistrationLib.network.packages import ENGINE_PACKAGES
+
 
 def add_registration(group: Any, *, pre_align: tuple[str, str], resolution: tuple[str, str], refine: str) -> None:
     """How a pair is registered: `RegistrationOptions`, which this must not import; for a command's group of options.
@@ -19,7 +21,7 @@ def add_registration(group: Any, *, pre_align: tuple[str, str], resolution: tupl
     )
     group.add_argument(
         "--engine",
-        choices=("auto", "openvino", "tensorflow"),
+        choices=("auto", *ENGINE_PACKAGES),
         default="auto",
         help="what runs the network; auto takes the fastest that is installed (default: auto)",
     )

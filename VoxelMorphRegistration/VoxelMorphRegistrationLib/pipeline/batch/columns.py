@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from VoxelMorphRegistrationLib.network.catalogue import DEFAULT_MODEL
+from VoxelMorphRegistrationLib.network.packages import ENGINE_PACKAGES
 from VoxelMorphRegistrationLib.pipeline.batch.case import Kind
 from VoxelMorphRegistrationLib.pipeline.model_grid import RESOLUTIONS
 from VoxelMorphRegistrationLib.pipeline.sequence import DIRECTIONS, KEEPS, KEY_CHOICES, MODES
@@ -46,7 +47,8 @@ COLUMNS: dict[str, Column] = {
         ),
         Column(
             "outputs",
-            "file names with spaces between: transform, inverse, affine, moved, moved_labels, report, each with an ending",
+            "file names with spaces between: transform, inverse, affine, moved, moved_labels, report, each with "
+            "an ending",
             PAIR,
             default="transform.h5 moved.nii.gz, and moved_labels.nii.gz where there are labels",
         ),
@@ -90,7 +92,7 @@ COLUMNS: dict[str, Column] = {
         Column("moved", "also write each pair's moved volume", SEQUENCE, choices=("yes", "no"), default="no"),
         Column("grid", "where the fields are given", PAIR, choices=("full", "network"), default="full"),
         Column("model", "a model's name, or the path of a model file", default=DEFAULT_MODEL),
-        Column("engine", "what runs the network", choices=("auto", "openvino", "tensorflow"), default="auto"),
+        Column("engine", "what runs the network", choices=("auto", *ENGINE_PACKAGES), default="auto"),
         Column(
             "pre_align",
             "what comes before the network",
