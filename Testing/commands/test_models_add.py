@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from network.model_files import DATA, KerasGraph
 from VoxelMorphRegistrationLib.commands.main import main
-from VoxelMorphRegistrationLib.network.catalogue import CACHE_VARIABLE, Catalogue
+from VoxelMorphRegistrationLib.network.catalogue import CACHE_VARIABLE, EMBEDDED_MODEL, Catalogue
 from VoxelMorphRegistrationLib.network.engines import available_engines
 
 PYTORCH = str(DATA / "torch_vxm_dense.pt")
@@ -27,7 +27,7 @@ def test_a_pytorch_model_becomes_one_of_the_models(cache, capsys):
     assert "torch_vxm_dense.pt is a VxmDense network of VoxelMorph for PyTorch, with 3,725 parameters." in said
     if "openvino" in available_engines():
         assert "gives the original's field in the openvino engine" in said
-    assert '"My-Liver" was added, taken to expect RAS axes, 1 x 1.5 x 2 mm voxels, ' in said
+    assert '"My-Liver" was added, taken to expect RAS axes, voxels of 1 x 1.5 x 2 mm, ' in said
     assert "intensities scaled by percentile to 0.5" in said
     card = Catalogue().card("My-Liver")
     assert (card.spacing_mm, card.field_kind, card.shape_multiple, card.modality) == ((1, 1.5, 2), "velocity", 4, "CT")
@@ -66,6 +66,30 @@ def test_a_name_that_is_taken_is_said_before_the_work(cache, capsys):
     assert {path: path.read_bytes() for path in cache.iterdir()} == before
 
 
+@pytest.mark.parametrize("as_added", [True, False])
+def test_a_file_that_is_known_already_is_no_second_model(cache, capsys, as_added):
+    """The shipped weights, or a file that was converted to what is there already."""
+    path = PYTORCH
+    if as_added:
+        path = str(Catalogue().weights_path(EMBEDDED_MODEL))
+    else:
+        assert main(["models", "add", PYTORCH, "--no-probe", "--name", "first"]) == 0
+    before = sorted(cache.glob("*"))
+    capsys.readouterr()
+    assert main(["models", "add", path, "--no-probe", "--name", "second"]) == 3
+    assert f'is one of the models already: "{EMBEDDED_MODEL if as_added else "first"}"' in capsys.readouterr().err
+    assert sorted(cache.glob("*")) == before
+
+
+def test_a_network_of_any_voxel_size_and_contrast(cache, capsys):
+    options = ["--any-spacing", "--scaling", "equalised", "--match", "contrast", "--no-probe"]
+    assert main(["models", "add", PYTORCH, "--name", "any", *options]) == 0
+    assert "voxels of any size, intensities scaled by equalised to 0.8" in capsys.readouterr().out
+    card = Catalogue().card("any")
+    assert card.any_spacing
+    assert (card.intensity.scaling, card.intensity.level, card.intensity.match) == ("equalised", 0.8, "contrast")
+
+
 def test_a_file_that_cannot_be_used_leaves_nothing(cache, capsys, tmp_path):
     (tmp_path / "weights.pt").write_text("no zip")
     assert main(["models", "add", str(tmp_path / "weights.pt"), "--json"]) == 3
@@ -79,6 +103,7 @@ def test_a_file_that_cannot_be_used_leaves_nothing(cache, capsys, tmp_path):
     ("options", "message"),
     [
         (["--spacing", "1", "2"], "--spacing takes one number, or three"),
+        (["--spacing", "1", "--any-spacing"], "give one of them"),
         (["--level", "2"], "--level needs --scaling percentile"),
         (["--scaling", "unit_range", "--level", "2"], "--level needs --scaling percentile"),
     ],

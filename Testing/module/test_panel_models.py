@@ -21,6 +21,7 @@ from pipeline.small_pair import write_small_model
 from pipeline.test_background import make_python
 from shared_data import shared
 from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
+from VoxelMorphRegistrationLib.network.vxm_writer import write_vxm_dense
 from VoxelMorphRegistrationLib.pipeline.background import Worker
 
 pytestmark = pytest.mark.timeout(300)
@@ -217,7 +218,8 @@ def test_a_file_is_added_used_and_removed(panel, host, cache, tmp_path):
         user.choose_text(field(dialog, "scalingComboBox"), "99.9th percentile to the level below")
         assert field(dialog, "levelSpinBox").enabled
         field(dialog, "levelSpinBox").value = 0.5
-        user.click(field(dialog, "matchCheckBox"))
+        assert field(dialog, "matchComboBox").currentData == "fixed_to_moving"
+        user.choose_text(field(dialog, "matchComboBox"), "As they are")
         user.click(field(dialog, "skullStrippedCheckBox"))
         dialog.accept()
 
@@ -248,7 +250,7 @@ def test_a_file_is_added_used_and_removed(panel, host, cache, tmp_path):
 def test_adding_can_be_given_up(panel, host, cache, tmp_path):
     before = sorted(cache.iterdir())
     add(panel, host, "", None)
-    add(panel, host, write_small_model(tmp_path / "mine.h5"), False)
+    add(panel, host, write_small_model(tmp_path / "mine.h5", seed=3), False)
     assert sorted(cache.iterdir()) == before
     assert panel.parameters.model == SMALL_MODEL
 
@@ -264,9 +266,14 @@ def test_a_mistake_in_the_form_can_be_corrected(panel, host, cache, tmp_path):
     def right(dialog):
         assert field(dialog, "titleLineEdit").text == "Corrected"
         field(dialog, "orientationLineEdit").text = "LIA"
+        user.click(field(dialog, "anySpacingCheckBox"))
+        assert not field(dialog, "spacingISpinBox").enabled
+        user.choose_text(field(dialog, "scalingComboBox"), "Equalised, up to the level below")
+        assert field(dialog, "levelSpinBox").enabled
+        user.choose_text(field(dialog, "matchComboBox"), "Any two: one carried over to the other's contrast")
         dialog.accept()
 
-    path = write_small_model(tmp_path / "mine.h5")
+    path = write_small_model(tmp_path / "mine.h5", seed=3)
     host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", path)
     host.dialogs.expect("Model card of mine.h5", wrong)
     host.dialogs.expect("orientation")
@@ -275,6 +282,20 @@ def test_a_mistake_in_the_form_can_be_corrected(panel, host, cache, tmp_path):
     user.click(panel.ui.addModelButton)
     panel.wait()
     assert panel.ui.modelComboBox.currentText == "Corrected"
+    card = json.loads((cache / "Corrected.json").read_text())
+    assert card["any_spacing"] is True
+    assert (card["intensity"]["scaling"], card["intensity"]["match"]) == ("equalised", "contrast")
+
+
+def test_a_file_that_is_known_already_is_said_to_be(panel, host, cache, tmp_path):
+    path = write_small_model(tmp_path / "mine.h5")
+    before = sorted(cache.iterdir())
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", path)
+    host.dialogs.expect(f'mine.h5 is one of the models already: "{SMALL_MODEL}"')
+    panel.ui.modelsCollapsibleButton.collapsed = False
+    user.click(panel.ui.addModelButton)
+    panel.wait()
+    assert sorted(cache.iterdir()) == before
 
 
 def test_a_file_that_is_no_network_is_refused(panel, host, cache, tmp_path):
@@ -290,8 +311,9 @@ def test_a_file_that_is_no_network_is_refused(panel, host, cache, tmp_path):
     assert panel.ui.addModelButton.enabled
 
 
-def test_what_its_trial_told_is_filled_in(panel, host, cache):
-    weights = shared(OFFICIAL_WEIGHTS)
+def test_what_its_trial_told_is_filled_in(panel, host, cache, tmp_path):
+    weights = tmp_path / "t1.h5"  # not the very file, which is known
+    write_vxm_dense(read_vxm_dense(shared(OFFICIAL_WEIGHTS)), weights)
 
     def fill(dialog):
         assert field(dialog, "scalingComboBox").currentData == "percentile"
@@ -320,7 +342,7 @@ def test_a_pytorch_model_is_added(panel, host, cache):
 
 def test_trying_a_model_can_be_cancelled(panel, host, cache, tmp_path, temporary):
     before = sorted(cache.iterdir())
-    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", write_small_model(tmp_path / "mine.h5"))
+    host.dialogs.expect("(*.h5 *.hdf5 *.pt *.pth)", write_small_model(tmp_path / "mine.h5", seed=3))
     panel.ui.modelsCollapsibleButton.collapsed = False
     user.click(panel.ui.addModelButton)
     user.wait_until(lambda: "Trying the model" in panel.status, 60)

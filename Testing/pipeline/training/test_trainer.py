@@ -18,7 +18,7 @@ pytestmark = pytest.mark.tensorflow
 
 SHAPE = (32, 32, 32)
 SETTINGS = TrainingSettings(seed=3, shape=SHAPE, learning_rate=3e-4, warm_up_steps=5, averaging=0.9, mixed=False)
-HALF, ALL = 20, 40
+HALF, ALL = 36, 40
 RECORDED_LOSSES = [0.6906, 0.1848]
 
 
@@ -35,7 +35,7 @@ def _trainer(folder) -> Trainer:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of 40 steps in one go, and one that was interrupted after 20 and is gone on with by another process."""
+    """A run of 40 steps in one go, and one that was interrupted after 36 and is gone on with by another process."""
     folder = tmp_path_factory.mktemp("straight")
     straight = _trainer(folder)
     straight.run(HALF)

@@ -14,7 +14,7 @@ from VoxelMorphRegistrationLib.network.card import IntensityPreparation, ModelCa
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.model_preparation import PreparedModel, prepare_model
 
-_LEVELS = {"percentile": 1.0, "white_matter_peak": 0.43}
+_LEVELS = {"percentile": 1.0, "white_matter_peak": 0.43, "equalised": 0.8}
 
 
 def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     path, catalogue = Path(arguments.file).expanduser(), Catalogue()
     title = arguments.name or path.stem
     catalogue.name_for(title)  # whether it is free, before the work
+    catalogue.require_unknown(path)
     display = ProgressDisplay(stderr)
     with tempfile.TemporaryDirectory(prefix="voxelmorph-model-") as folder:
         try:
@@ -33,7 +34,8 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
 
 
 def _card(arguments: argparse.Namespace, title: str, catalogue: Catalogue, prepared: PreparedModel) -> ModelCard:
-    spacing = arguments.spacing if len(arguments.spacing) == 3 else arguments.spacing * 3
+    given = arguments.spacing or [1.0]
+    spacing = given if len(given) == 3 else given * 3
     model = prepared.model
     return catalogue.card_for_own_file(
         model.weights_path,
@@ -41,6 +43,7 @@ def _card(arguments: argparse.Namespace, title: str, catalogue: Catalogue, prepa
         modality=arguments.modality,
         orientation=arguments.orientation.upper(),
         spacing_mm=(spacing[0], spacing[1], spacing[2]),
+        any_spacing=arguments.any_spacing,
         skull_stripped=arguments.skull_stripped,
         intensity=_intensity(arguments, prepared),
         field_kind=model.field_kind,
@@ -76,9 +79,10 @@ def _say(
         print(sentence, file=stdout)
     scaling = card.intensity.scaling
     level = f" to {card.intensity.level:g}" if scaling in _LEVELS else ""
+    voxels = "of any size" if card.any_spacing else f"of {' x '.join(f'{size:g}' for size in card.spacing_mm)} mm"
     print(
         f'\n"{card.name}" was added, taken to expect {card.orientation} axes, '
-        f"{' x '.join(f'{size:g}' for size in card.spacing_mm)} mm voxels, intensities scaled by {scaling}{level}; "
+        f"voxels {voxels}, intensities scaled by {scaling}{level}; "
         f"its card is {catalogue.cache_folder / (card.name + '.json')}.",
         file=stdout,
     )

@@ -49,24 +49,30 @@ def _add_add(actions: Any) -> None:
         "--spacing",
         type=float,
         nargs="+",
-        default=[1.0],
         metavar="MM",
         help="the voxel size it was trained on: one number, or one for each axis (default: 1)",
+    )
+    adding.add_argument(
+        "--any-spacing", action="store_true", help="it was trained on voxels of all sizes: the volume's own are taken"
     )
     adding.add_argument("--skull-stripped", action="store_true", help="it was trained on brains without skull")
     adding.add_argument(
         "--scaling",
-        choices=("none", "unit_range", "percentile", "white_matter_peak"),
+        choices=("none", "unit_range", "percentile", "white_matter_peak", "equalised"),
         help="how intensities are scaled (default: what the trial finds, else unit_range)",
     )
     adding.add_argument(
-        "--level", type=float, metavar="VALUE", help="to what the percentile or the white matter is scaled"
+        "--level",
+        type=float,
+        metavar="VALUE",
+        help="to what the percentile, the white matter or the equalised values are scaled",
     )
     adding.add_argument(
         "--match",
-        choices=("none", "fixed_to_moving"),
+        choices=("none", "fixed_to_moving", "contrast"),
         default="none",
-        help="match the fixed volume's histogram to the moving one's, for a network of one contrast (default: none)",
+        help="fixed_to_moving: match the fixed volume's histogram to the moving one's, for a network of one contrast; "
+        "contrast: carry one volume over to the other's contrast, for any two (default: none)",
     )
     adding.add_argument("--no-probe", action="store_true", help="do not try it on known warps")
     adding.add_argument("--json", action="store_true", help="print one JSON object")
@@ -74,10 +80,12 @@ def _add_add(actions: Any) -> None:
 
 
 def _check_add(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if len(arguments.spacing) not in (1, 3):
+    if arguments.spacing is not None and len(arguments.spacing) not in (1, 3):
         parser.error("--spacing takes one number, or three")
-    if arguments.level is not None and arguments.scaling not in ("percentile", "white_matter_peak"):
-        parser.error("--level needs --scaling percentile or --scaling white_matter_peak")
+    if arguments.spacing is not None and arguments.any_spacing:
+        parser.error("--spacing is of a network of one voxel size, --any-spacing of all; give one of them")
+    if arguments.level is not None and arguments.scaling not in ("percentile", "white_matter_peak", "equalised"):
+        parser.error("--level needs --scaling percentile, white_matter_peak or equalised")
 
 
 def _add(arguments: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ EMBEDDED_MODEL = "voxelmorph-default"
 DEFAULT_MODEL = EMBEDDED_MODEL
 CACHE_VARIABLE = "VOXELMORPH_REGISTRATION_CACHE"
 
+_FINEST_MM = (0.001, 0.001, 0.001)  # of voxels, for a model that takes any
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -153,10 +154,11 @@ class Catalogue:
     def add(self, weights: Path, card: ModelCard) -> ModelCard:
         """Copy a user's own weights and their card into the cache folder; the card as it was added.
 
-        Raises ModelError for a name that is taken, a file that is no network of VoxelMorph (where h5py is there to
-        look), or a folder that cannot be written; then nothing was added.
+        Raises ModelError for a name that is taken, a file that is known under another, one that is no network of
+        VoxelMorph (where h5py is there to look), or a folder that cannot be written; then nothing was added.
         """
         self._check_free(card.name)
+        self.require_unknown(weights)
         if importlib.util.find_spec("h5py") is not None:  # in Slicer's own Python it is not; the engine looks, too
             read_vxm_dense(weights)
         own = self._own_card_path(card)
@@ -177,6 +179,18 @@ class Catalogue:
             for part in parts:
                 part.unlink(missing_ok=True)
         return card
+
+    def require_unknown(self, weights: Path) -> None:
+        """Raises ModelError that says under which name a file is known, by its SHA-256; for any other does nothing."""
+        try:
+            sha256 = file_sha256(weights)
+        except OSError:
+            return  # whoever reads it says what is wrong with it
+        for card in self.cards():
+            if card.sha256 == sha256 and (card.source_url or self.is_available(card)):
+                raise ModelError(
+                    f'{weights.name} is one of the models already: "{card.name}" ({card.title}); choose that one.'
+                )
 
     def name_for(self, title: str) -> str:
         """The name of a new model of this title; raises ModelError where there is one of that name."""
@@ -202,9 +216,13 @@ class Catalogue:
         intensity: IntensityPreparation,
         field_kind: Literal["velocity", "displacement"] = "velocity",
         shape_multiple: int = 16,
+        any_spacing: bool = False,
         description: str = "",
     ) -> ModelCard:
-        """A card for a user's own file that the engines run. Raises ModelError for a file or choice that cannot be."""
+        """A card for a user's own file that the engines run. Raises ModelError for a file or choice that cannot be.
+
+        With ``any_spacing`` it takes voxels of any size, and ``spacing_mm`` does not count.
+        """
         name = _name(title)
         try:
             sha256, size = file_sha256(weights), weights.stat().st_size
@@ -216,7 +234,7 @@ class Catalogue:
             description=description or f"Added by you from {weights.name}.",
             suitable_for=modality or "not stated",
             orientation=orientation,
-            spacing_mm=spacing_mm,
+            spacing_mm=_FINEST_MM if any_spacing else spacing_mm,
             smallest_extent_mm=(0.0, 0.0, 0.0),
             largest_extent_mm=(10_000.0, 10_000.0, 10_000.0),
             shape_multiple=shape_multiple,
@@ -230,6 +248,7 @@ class Catalogue:
             source_url="",
             licence="not stated",
             citation="",
+            any_spacing=any_spacing,
         )
         return ModelCard.from_text(card.to_json(), f"of {title}")  # which checks it
 

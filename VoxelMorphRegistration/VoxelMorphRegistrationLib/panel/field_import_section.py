@@ -10,14 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxelMorphRegistrationLib.errors import RegistrationError
+from VoxelMorphRegistrationLib.panel.examination import Converted, converter, examine
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.views import show_result
 from VoxelMorphRegistrationLib.panel.wording import SHOWN, candidate_title, fit_of_candidate, plain_verdict
-from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
-from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
-from VoxelMorphRegistrationLib.slicer_bridge.background import reading_worker
 from VoxelMorphRegistrationLib.slicer_bridge.registration import RegistrationNodes
 
 
@@ -119,26 +118,20 @@ class FieldImportSection:
         parameters = self._chosen()
         fixed, moving = parameters.fixedVolume, parameters.movingVolume
         key = str(self._ui.importKeyLineEdit.text).strip()
-        try:
-            masks = parameters.fixedMask, parameters.movingMask
-            job = field_import.field_diagnosis_job(
+        masks = parameters.fixedMask, parameters.movingMask
+
+        def make_job() -> FieldDiagnosisJob:
+            return field_import.field_diagnosis_job(
                 self._path(), fixed, moving, key=key, fill=True, pictures=SHOWN, masks=masks
             )
-        except RegistrationError as error:
-            self._say(str(error))
-            return
 
-        def examine(progress: Progress) -> FieldDiagnosis:
-            return reading_worker().run_blocking(job, progress=progress)
-
-        def found(diagnosis: FieldDiagnosis) -> None:
+        def found(job: FieldDiagnosisJob, diagnosis: FieldDiagnosis) -> None:
             self._examined = job, diagnosis, fixed, moving
             self._show_candidates()
             self._say(plain_verdict(diagnosis))
-            self._control.log(diagnosis.table())
             self.update()
 
-        self._control.do(examine, _("Starting"), found, self._place)
+        examine(self._control, self._place, make_job, found)
 
     def _importer(self, number: int) -> Callable[..., None]:
         def import_it(_checked: bool = False) -> None:
@@ -153,14 +146,7 @@ class FieldImportSection:
         repair = [name for box, name in self._repairs() if box.visible and box.checked]
         name = field_import.name_for(self._path())
 
-        def convert(progress: Progress) -> tuple[field_import.Prepared, MeantField]:
-            meant = reading_worker().run_blocking(
-                field_import.field_job(job, diagnosis, number + 1, repair), progress=progress.part(0.0, 0.8)
-            )
-            progress(_("Preparing the transform"), 0.8)
-            return field_import.prepared(meant), meant
-
-        def write(converted: tuple[field_import.Prepared, MeantField]) -> None:
+        def write(converted: Converted) -> None:
             field, meant = converted
             try:
                 node, linear = field_import.write_meant_field(
@@ -175,6 +161,7 @@ class FieldImportSection:
             said += [f"• {finding.message}" for finding in meant.findings]
             self._say("\n".join(text for text in said if text))
 
+        convert = converter(job, diagnosis, number + 1, repair)
         self._control.do(convert, _("Converting the field"), write, self._place)
 
     def _repairs(self) -> list[tuple[Any, str]]:

@@ -30,12 +30,21 @@ class ModelCardForm:
             (_("Minimum to 0, maximum to 1"), "unit_range"),
             (_("99.9th percentile to the level below"), "percentile"),
             (_("White matter to the level below"), "white_matter_peak"),
+            (_("Equalised, up to the level below"), "equalised"),
             (_("As they are"), "none"),
         ):
             fields.scalingComboBox.addItem(label, scaling)
+        for label, match in (
+            (_("As they are"), "none"),
+            (_("One contrast: the fixed volume's histogram matched"), "fixed_to_moving"),
+            (_("Any two: one carried over to the other's contrast"), "contrast"),
+        ):
+            fields.matchComboBox.addItem(label, match)
+        _choose(fields.matchComboBox, "fixed_to_moving")
         if prepared is not None:
             self._fill_in(prepared)
         fields.scalingComboBox.connect("currentIndexChanged(int)", self._on_scaling)
+        fields.anySpacingCheckBox.connect("toggled(bool)", self._on_any_spacing)
         self._on_scaling()
         self._dialog = dialog = qt.QDialog(slicer.util.mainWindow())
         dialog.setWindowTitle(_("Model card of {name}").format(name=model_file.name))
@@ -64,11 +73,12 @@ class ModelCardForm:
             modality=fields.modalityLineEdit.text.strip(),
             orientation=fields.orientationLineEdit.text.strip().upper(),
             spacing_mm=(i, j, k),
+            any_spacing=bool(fields.anySpacingCheckBox.checked),
             skull_stripped=bool(fields.skullStrippedCheckBox.checked),
             intensity=IntensityPreparation(
                 scaling=fields.scalingComboBox.currentData,
                 level=float(fields.levelSpinBox.value),
-                match="fixed_to_moving" if fields.matchCheckBox.checked else "none",
+                match=fields.matchComboBox.currentData,
             ),
             field_kind=fields.fieldKindComboBox.currentData,
             shape_multiple=16 if prepared is None else prepared.model.shape_multiple,
@@ -90,7 +100,13 @@ class ModelCardForm:
         self._fields.levelSpinBox.enabled = self._fields.scalingComboBox.currentData in (
             "percentile",
             "white_matter_peak",
+            "equalised",
         )
+
+    def _on_any_spacing(self, any_size: bool) -> None:
+        fields = self._fields
+        for box in (fields.spacingISpinBox, fields.spacingJSpinBox, fields.spacingKSpinBox):
+            box.enabled = not any_size
 
 
 def _choose(box: Any, value: str) -> None:

@@ -162,7 +162,7 @@ class ModelsSection:
         if chosen:
             path = Path(chosen)
             stage = _("Converting and trying {name}").format(name=path.name)
-            self._control.do(lambda progress: _prepare(path, progress), stage, self._ask_for_the_card)
+            self._control.do(lambda progress: _prepare(self._catalogue, path, progress), stage, self._ask_for_the_card)
 
     def _ask_for_the_card(self, found: _Found) -> None:
         form = ModelCardForm(self._form_path, found.path, found.prepared, found.note)
@@ -193,12 +193,15 @@ class _Found:
         return self.path if self.prepared is None else self.prepared.model.weights_path
 
 
-def _prepare(path: Path, progress: Progress) -> _Found:
+def _prepare(catalogue: Catalogue, path: Path, progress: Progress) -> _Found:
     """Convert and try it where the engines are. Without one, a VxmDense file is taken as it is."""
+    catalogue.require_unknown(path)
     folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX)
     try:
         job = ModelJob(path, Path(folder.name))
-        return _Found(path, folder, reading_worker().run_blocking(job, progress=progress))
+        prepared = reading_worker().run_blocking(job, progress=progress)
+        catalogue.require_unknown(prepared.model.weights_path)
+        return _Found(path, folder, prepared)
     except EngineError as error:
         if path.suffix.lower() in (".h5", ".hdf5"):
             return _Found(path, folder, None, str(error))

@@ -10,14 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from VoxelMorphRegistrationLib.errors import RegistrationError
+from VoxelMorphRegistrationLib.panel.examination import Converted, converter, examine
 from VoxelMorphRegistrationLib.panel.pictures import show_picture
 from VoxelMorphRegistrationLib.panel.run_control import RunControl
 from VoxelMorphRegistrationLib.panel.wording import fit_of_candidate, in_words, points, why
 from VoxelMorphRegistrationLib.pipeline.conventions.thresholds import MARGIN
-from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob, MeantField
-from VoxelMorphRegistrationLib.progress import Progress
+from VoxelMorphRegistrationLib.pipeline.field_jobs import FieldDiagnosis, FieldDiagnosisJob
 from VoxelMorphRegistrationLib.slicer_bridge import field_import
-from VoxelMorphRegistrationLib.slicer_bridge.background import reading_worker
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import TransformContent
 
 _CLEAR_GAIN = 0.02
@@ -123,39 +122,25 @@ class TransformDiagnosisSection:
         self.forget()
         parameters, transform = self._chosen(), self._ui.diagnoseTransformSelector.currentNode()
         fixed, moving = parameters.fixedVolume, parameters.movingVolume
-        try:
-            masks = parameters.fixedMask, parameters.movingMask
-            job = field_import.transform_diagnosis_job(transform, fixed, moving, pictures=1, masks=masks)
-        except RegistrationError as error:
-            self._say(str(error))
-            return
+        masks = parameters.fixedMask, parameters.movingMask
 
-        def examine(progress: Progress) -> FieldDiagnosis:
-            return reading_worker().run_blocking(job, progress=progress)
+        def make_job() -> FieldDiagnosisJob:
+            return field_import.transform_diagnosis_job(transform, fixed, moving, pictures=1, masks=masks)
 
-        def found(diagnosis: FieldDiagnosis) -> None:
+        def found(job: FieldDiagnosisJob, diagnosis: FieldDiagnosis) -> None:
             self._examined = job, diagnosis, transform, fixed, moving
             self._show_pictures()
             self._say(_in_plain_words(diagnosis))
-            self._control.log(diagnosis.table())
             self.update()
 
-        self._control.do(examine, _("Starting"), found, self._place)
+        examine(self._control, self._place, make_job, found)
 
     def _on_repair(self, _checked: bool = False) -> None:
         if self._examined is None or self._why_no_repair():
             return
         job, diagnosis, transform, fixed, moving = self._examined
 
-        def convert(progress: Progress) -> tuple[field_import.Prepared, MeantField]:
-            meant = reading_worker().run_blocking(
-                field_import.field_job(job, diagnosis, 1, field_import.repairs_for(diagnosis)),
-                progress=progress.part(0.0, 0.8),
-            )
-            progress(_("Preparing the transform"), 0.8)
-            return field_import.prepared(meant), meant
-
-        def write(converted: tuple[field_import.Prepared, MeantField]) -> None:
+        def write(converted: Converted) -> None:
             field, meant = converted
             if transform.GetScene() is None:
                 self._say(_("The transform was deleted meanwhile; nothing was changed."))
@@ -174,6 +159,7 @@ class TransformDiagnosisSection:
             self._say("\n".join([*said, *(f"• {finding.message}" for finding in meant.findings)]))
             self.update()
 
+        convert = converter(job, diagnosis, 1, field_import.repairs_for(diagnosis))
         self._control.do(convert, _("Repairing"), write, self._place)
 
     def _on_undo(self, _checked: bool = False) -> None:

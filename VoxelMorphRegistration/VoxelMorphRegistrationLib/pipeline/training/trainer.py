@@ -71,6 +71,8 @@ class Trainer:
         self.settings = settings
         self._pair_at = pair_at
         self._validation = validation
+        self._settings_text = json.dumps(asdict(settings) | {"start": start.name if start else ""}, sort_keys=True)
+        checkpoint = self._checkpoint()  # before the work of building a network
         folder.mkdir(parents=True, exist_ok=True)
         self.network = TrainingNetwork(
             settings.shape, start, seed=settings.seed, mixed=settings.mixed, threads=settings.threads
@@ -86,9 +88,9 @@ class Trainer:
             self._mean_with = [variable.numpy() for variable in other.variables]
         self.step = 0
         self.seconds = 0.0
-        self._settings_text = json.dumps(asdict(settings) | {"start": start.name if start else ""}, sort_keys=True)
-        if (folder / CHECKPOINT_NAME).is_file():
-            self._resume(Checkpoint.read(folder / CHECKPOINT_NAME))
+        self._recent: list[tuple[float, float]] = []  # loss and residual since the last row of the curve
+        if checkpoint is not None:
+            self._resume(checkpoint)
         self._curve = LossCurve(folder, self.step)
         self._compiled = tf.function(self._one_step)
         self._compiled_residual = tf.function(lambda *images: objective(self.network, images, 0.0)[1])
@@ -112,7 +114,6 @@ class Trainer:
         say("Compiling the network", 0.0)
         begun = learning = saved = clock()
         before, first = self.seconds, self.step
-        recent: list[tuple[float, float]] = []
         told = "first steps"
         while self.step < steps:
             if say.is_cancelled():
@@ -125,13 +126,13 @@ class Trainer:
                     f"The loss is not finite any more at step {self.step}: the training failed; go on from the last "
                     "checkpoint with a smaller learning rate."
                 )
-            recent.append((loss, residual))
+            self._recent.append((loss, residual))
             now = clock()
             self.seconds = before + now - begun
             passed = (now - learning) / 60
             if self.step % _REPORT_STEPS == 0:
-                mean = np.mean(recent, axis=0)
-                recent.clear()
+                mean = np.mean(self._recent, axis=0)
+                self._recent.clear()
                 self._curve.add(step=self.step, seconds=self.seconds, loss=mean[0], residual=mean[1])
                 told = f"step {self.step}, {100 * mean[1]:.1f} % of the difference left"
             done = max(self.step / steps, passed / minutes if minutes else 0.0)
@@ -195,12 +196,20 @@ class Trainer:
         self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
         return loss, residual
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
+    def _checkpoint(self) -> Checkpoint | None:
+        """That of the folder; None where there is none. Raises InputError for one of other settings."""
+        path = self.folder / CHECKPOINT_NAME
+        if not path.is_file():
+            return None
+        checkpoint = Checkpoint.read(path)
         if checkpoint.settings != self._settings_text:
             raise InputError(
-                f"{self.folder / CHECKPOINT_NAME} is of a training with other settings ({checkpoint.settings}); "
-                "give these again to go on, or choose another folder."
+                f"{path} is of a training with other settings ({checkpoint.settings}); give these again to go on, or "
+                "choose another folder."
             )
+        return checkpoint
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
         self._assign(checkpoint.weights)
         self._averaged = [np.array(values) for values in checkpoint.averaged]
         for variable, values in zip(self._optimiser.variables, checkpoint.optimiser, strict=True):
