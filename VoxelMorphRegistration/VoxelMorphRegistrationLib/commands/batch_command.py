@@ -14,6 +14,7 @@ from VoxelMorphRegistrationLib.pipeline.batch import manifest as manifest_file
 from VoxelMorphRegistrationLib.pipeline.batch import report as report_file
 from VoxelMorphRegistrationLib.pipeline.batch.cases_file import template
 from VoxelMorphRegistrationLib.pipeline.batch.running import duration
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance, Source
 from VoxelMorphRegistrationLib.progress import Progress
 
 _SHOWN = 10
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     display = None if arguments.json or arguments.quiet else ProgressDisplay(stderr)
     try:
         result = run_batch(cases, output, cluster, display.progress() if display else Progress())
-        report_file.write_report(result.records, output)
+        report_file.write_report(result.records, output, _provenance(arguments, result))
     except KeyboardInterrupt:
         raise CancelledError(
             f"Stopped; what is finished in {output} is kept: run the same command again to go on with the rest."
@@ -56,6 +57,18 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
         )
 
 
+def _provenance(arguments: argparse.Namespace, result: BatchResult) -> Provenance:
+    hosts = {attempt.host for record in result.records for attempt in record.attempts[-1:]}
+    models = {record.model for record in result.records if record.model}
+    settings = {
+        "Models": ", ".join(sorted(models)),
+        "Engines": ", ".join(sorted({record.engine for record in result.records if record.engine})),
+        "Run on": f"{len(hosts)} machines" if len(hosts) > 1 else "",
+        "More": f"{manifest_file.NAME} has the checksums, options and versions of every case",
+    }
+    return Provenance((Source.of_file("cases", arguments.cases),), arguments.command_line, settings=settings)
+
+
 def _as_json(result: BatchResult, output: Path) -> dict[str, object]:
     return {
         "ok": True,
@@ -65,6 +78,7 @@ def _as_json(result: BatchResult, output: Path) -> dict[str, object]:
         "seconds": round(result.seconds, 3),
         "manifest": str(output / manifest_file.NAME),
         "report": str(output / report_file.TABLE),
+        "page": str(output / report_file.PAGE),
     }
 
 
@@ -78,7 +92,7 @@ def _summary(result: BatchResult, output: Path) -> str:
         "Written:",
         f"  {output / 'cases'}  (a folder for each case)",
         f"  {output / manifest_file.NAME}  (what became of each case, of what and where it was made)",
-        f"  {output / report_file.TEXT}, {report_file.TABLE}  (the worst first)",
+        f"  {output / report_file.PAGE}, {report_file.TEXT}, {report_file.TABLE}  (the worst first)",
     ]
     doubtful = [record for record in report_file.worst_first(result.records) if record.warnings or record.error]
     if doubtful:

@@ -17,8 +17,8 @@ example:
 Each row of the cases file is a pair (fixed, moving) or a sequence, with its options; --template says what
 the columns mean. Files are named relative to the cases file. Nothing runs before the whole file is right.
 
-In the output folder, cases/NAME holds the results of a case, manifest.json what became of each, report.txt
-and report.csv the worst first. The same command again keeps what is finished and goes on with the rest.
+In the output folder, cases/NAME holds the results of a case, manifest.json what became of each, report.html,
+report.txt and report.csv the worst first. The same command again keeps what is finished and goes on with the rest.
 
 """
 

@@ -18,6 +18,11 @@ from VoxelMorphRegistrationLib.errors import SequenceError
 from VoxelMorphRegistrationLib.files.frames import open_frames
 from VoxelMorphRegistrationLib.files.volumes import read_labels
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions
+from VoxelMorphRegistrationLib.pipeline.report.page import NAME as REPORT
+from VoxelMorphRegistrationLib.pipeline.report.page import check_report_path
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance, Source, model_facts
+from VoxelMorphRegistrationLib.pipeline.report.registered import settings_facts
+from VoxelMorphRegistrationLib.pipeline.report.sequence_report import write_sequence_report
 from VoxelMorphRegistrationLib.pipeline.sequence import (
     DIRECTIONS,
     MODES,
@@ -40,25 +45,47 @@ def run(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> None:
     """
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's own warnings are for programmers
     options = _options(arguments)
+    report = check_report_path(arguments.report) if arguments.report else Path(arguments.output).expanduser() / REPORT
     display = None if arguments.json or arguments.quiet else ProgressDisplay(stderr)
     try:
         with closing(open_frames(arguments.input)) as frames:
             labels = read_labels(arguments.labels) if arguments.labels else None
             progress = display.progress() if display else Progress()
-            result = register_sequence(frames, Path(arguments.output), options, labels=labels, progress=progress)
+            result = register_sequence(
+                frames, Path(arguments.output), options, labels=labels, progress=progress.part(0.0, 0.95).without_end()
+            )
+            provenance = _provenance(arguments, options, result)
+            write_sequence_report(report, frames, options, result, provenance, progress.part(0.95, 1.0))
+            progress("Done", 1.0)
     finally:
         if display:
             display.close()
     failed = _failure(result)
     if arguments.json:
-        stdout.write(json.dumps(_report(arguments, options, result, failed), indent=2) + "\n")
+        stdout.write(json.dumps(_report(arguments, options, result, failed, report), indent=2) + "\n")
         arguments.json = False  # the JSON object is out
     elif not arguments.quiet:
-        stdout.write(_summary(frames.name, options, result))
+        stdout.write(_summary(frames.name, options, result, report))
     else:
         stderr.writelines(f"Warning: {warning}\n" for warning in _warnings(result))
     if failed:
         raise SequenceError(failed)
+
+
+def _provenance(arguments: argparse.Namespace, options: SequenceOptions, result: SequenceResult) -> Provenance:
+    given = {"sequence": arguments.input, "labels": arguments.labels}
+    settings = {
+        "Direction": DIRECTIONS[options.direction],
+        "Mode": MODES[options.mode],
+        **settings_facts(options.registration, result.plan),
+    }
+    return Provenance(
+        tuple(Source.of_file(role, path) for role, path in given.items() if path),
+        arguments.command_line,
+        model_facts(options.registration.model),
+        settings,
+        result.engine,
+    )
 
 
 def _options(arguments: argparse.Namespace) -> SequenceOptions:
@@ -105,7 +132,7 @@ def _warnings(result: SequenceResult) -> list[str]:
 
 
 def _report(
-    arguments: argparse.Namespace, options: SequenceOptions, result: SequenceResult, failed: str
+    arguments: argparse.Namespace, options: SequenceOptions, result: SequenceResult, failed: str, report: Path
 ) -> dict[str, Any]:
     """The result for machines; keys are only ever added."""
     return {
@@ -128,12 +155,13 @@ def _report(
         "worst": [record.frame for record in result.worst()],
         "drift": [{"frame": d.frame, "mean_mm": d.mean_mm, "p95_mm": d.p95_mm} for d in result.drift],
         "bytes": result.bytes_on_disk,
+        "report": str(report),
         "warnings": _warnings(result),
         "seconds": round(result.seconds, 3),
     }
 
 
-def _summary(name: str, options: SequenceOptions, result: SequenceResult) -> str:
+def _summary(name: str, options: SequenceOptions, result: SequenceResult, report: Path) -> str:
     """The result for somebody who has little time: what was done, how it looks, where to look, where it is."""
     done = [r for r in result.records if r.is_done and r.status != "reference"]
     chosen = "" if options.reference is not None else ", the one nearest the middle of the motion"
@@ -164,6 +192,7 @@ def _summary(name: str, options: SequenceOptions, result: SequenceResult) -> str
     lines += [
         "",
         f"Written to {result.store.folder} ({readable_size(result.bytes_on_disk)}); the same command goes on there.",
+        f"Report: {report} (open it in a browser).",
     ]
     if result.failed:
         lines += ["", "Failed:"]

@@ -20,6 +20,7 @@ Stopped, by Ctrl-C or otherwise, the same command goes on where it was. The fold
   fields/                    the field of each frame, for resampling: in Slicer, put it over the moving volume
   moved/                     the moved volumes (--direction hold, or --moved)
   frames.csv, motion.csv     similarity, folding and displacement of each frame; volume and path of each label
+  report.html                the same as plots, with pictures of the worst frames
 
 """
 
@@ -62,6 +63,13 @@ def add_commands(commands: Any) -> None:
         "--moved",
         action=argparse.BooleanOptionalAction,
         help="write the moved volumes too (default: only with --direction hold)",
+    )
+
+    outputs.add_argument(
+        "--report",
+        metavar="FILE",
+        help="where the report goes: one .html file with plots and pictures of the worst frames (default: report.html "
+        "in the folder)",
     )
 
     how = parser.add_argument_group("registration")

@@ -1,4 +1,4 @@
-"""What became of a batch, for people: the worst first, as text and as a table for a spreadsheet."""
+"""What became of a batch, for people: the worst first, as text, as a table for a spreadsheet, and as a page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pathlib import Path
 from statistics import median
 
 from VoxelMorphRegistrationLib.files.output import all_or_nothing, atomic_output
+from VoxelMorphRegistrationLib.pipeline.batch.case_folder import CaseFolder
 from VoxelMorphRegistrationLib.pipeline.batch.record import Record
+from VoxelMorphRegistrationLib.pipeline.report.batch_report import write_batch_report
+from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance
 
-TEXT, TABLE = "report.txt", "report.csv"
+TEXT, TABLE, PAGE = "report.txt", "report.csv", "report.html"
 
 _QUALITY = ("similarity_before", "similarity_after", "folded_percent", "largest_displacement_mm")
 _COLUMNS = ("name", "line", "status", *_QUALITY, "seconds", "attempts", "host", "model", "warnings", "error")
@@ -23,13 +26,24 @@ def worst_first(records: Sequence[Record]) -> list[Record]:
     return sorted(records, key=lambda record: (record.is_finished, not record.warnings, _similarity(record)))
 
 
-def write_report(records: Sequence[Record], output: Path) -> None:
-    """`TEXT` and `TABLE` in the folder, both or neither. Raises OutputError."""
+def write_report(records: Sequence[Record], output: Path, provenance: Provenance) -> None:
+    """`TEXT`, `TABLE` and `PAGE` in the folder, all or none of them. Raises OutputError."""
     ordered = worst_first(records)
     with all_or_nothing():
         for name, text in ((TEXT, as_text(ordered)), (TABLE, as_csv(ordered))):
             with atomic_output(output / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
+        write_batch_report(output / PAGE, output.name, ordered, _pages(records, output), provenance)
+
+
+def _pages(records: Sequence[Record], output: Path) -> dict[str, str]:
+    """The cases' own reports, from the folder."""
+    found = {
+        record.name: CaseFolder.of(output, record.name).path / str(record.outputs["report"]["file"])
+        for record in records
+        if "report" in record.outputs
+    }
+    return {name: page.relative_to(output).as_posix() for name, page in found.items()}
 
 
 def as_text(records: Sequence[Record]) -> str:

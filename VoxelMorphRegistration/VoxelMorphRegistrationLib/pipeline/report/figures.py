@@ -93,7 +93,7 @@ def pair_pictures(
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What is to be seen on a plane: (rows, columns); ``reached`` (rows, columns, 3): RAS places in the moving volume."""
+    """What is to be seen on a plane: (rows, columns); ``reached`` (rows, columns, 3): RAS in the moving volume."""
 
     fixed: npt.NDArray[np.floating]
     before: npt.NDArray[np.floating]

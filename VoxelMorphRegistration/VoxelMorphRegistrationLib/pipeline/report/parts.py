@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from VoxelMorphRegistrationLib.pipeline.quality.results import BeforeAfter, Level, Remark
 from VoxelMorphRegistrationLib.pipeline.report.markup import Child, Element, element
 
-_BADGES: dict[Level, str] = {"good": "Looks right", "look": "Look closer", "bad": "Do not use"}
+_BADGES: dict[Level, str] = {"good": "No objection", "look": "Look closer", "bad": "Do not use yet"}
 
 MISSING = "–"
 
