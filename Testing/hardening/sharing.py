@@ -102,7 +102,7 @@ def share_a_download(folder: Path, processes: int, seed: int) -> tuple[list[str]
         first = subprocess.Popen(command, env=environment)
         others = []
         try:
-            while server.sent < 3 * _CHUNK and first.poll() is None:
+            while server.sent < 12 * _CHUNK and first.poll() is None:
                 time.sleep(0.01)
             others = [subprocess.Popen(command, env=environment) for _ in range(processes - 1)]
             first.kill()

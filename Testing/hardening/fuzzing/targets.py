@@ -13,9 +13,12 @@ import numpy as np
 import SimpleITK as sitk
 from files.foreign_files import AFFINE, VECTORS, vector_image, written
 from VoxelMorphRegistrationLib.errors import RegistrationError
+from VoxelMorphRegistrationLib.files.any_transform import read_transform
 from VoxelMorphRegistrationLib.files.fields import apart, read_raw_field
 from VoxelMorphRegistrationLib.files.fields.sidecar import sidecar_text
 from VoxelMorphRegistrationLib.files.frames import open_frames
+from VoxelMorphRegistrationLib.files.label_names import names_in_segmentation, read_label_names
+from VoxelMorphRegistrationLib.files.points import read_points
 from VoxelMorphRegistrationLib.files.transforms import read_affine, read_field, write_affine, write_field
 from VoxelMorphRegistrationLib.files.volumes import read_labels, read_volume, write_volume
 from VoxelMorphRegistrationLib.network.card import ModelCard
@@ -26,8 +29,9 @@ from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.pipeline import exchange
 from VoxelMorphRegistrationLib.pipeline.batch.case_folder import MARKER, STARTED, CaseFolder
 from VoxelMorphRegistrationLib.pipeline.batch.cases_file import read_cases
-from VoxelMorphRegistrationLib.pipeline.batch.identity import FileState, Identity
+from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 from VoxelMorphRegistrationLib.pipeline.batch.record import Attempt, Record
+from VoxelMorphRegistrationLib.pipeline.file_state import FileState
 from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
 from VoxelMorphRegistrationLib.pipeline.sequence.compact import read_rounded, write_rounded
 from VoxelMorphRegistrationLib.pipeline.sequence.records import FrameRecord, StructureMotion
@@ -212,6 +216,47 @@ def _rounded_seeds(folder: Path) -> None:
     write_rounded(_field(), _seed(folder, "npz") / "input.npz")
 
 
+# ---- landmarks, label names, other transforms ----------------------------------------------------------------------
+
+
+def _point_seeds(folder: Path) -> None:
+    point = {"id": "1", "label": "F-1", "position": [1.0, 2.0, 3.0], "positionStatus": "defined"}
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [point, point | {"label": "F-2"}]}
+    texts = {
+        "mrk.json": json.dumps({"markups": [markup]}),
+        "fcsv": "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n"
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc\n1,1.5,2,3,0,0,0,1,1,1,0,F-1,,\n",
+        "csv": "label,x,y,z\na,1,2,3\nb,4,5,6.5\n",
+        "txt": "1.5 2 3\n4 5 6\n",
+        "pts": "point\n2\n1 2 3\n4 5 6\n",
+    }
+    for ending, text in texts.items():
+        (_seed(folder, ending) / f"input.{ending}").write_text(text)
+
+
+def _name_seeds(folder: Path) -> None:
+    texts = {
+        "lut": "#No. Name R G B A\n0 Unknown 0 0 0 0\n2 Left-White-Matter 245 245 245 0\n",
+        "csv": '1,"a b"\n2,c\n',
+    }
+    for ending, text in texts.items():
+        (_seed(folder, ending) / f"input.{ending}").write_text(text)
+
+
+def _segmentation_seeds(folder: Path) -> None:
+    image = sitk.GetImageFromArray(_image("uint8").array.transpose(2, 1, 0).copy())
+    for key, value in {"Segment0_LabelValue": "1", "Segment0_Name": "liver", "Segment0_ID": "s"}.items():
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(_seed(folder, "seg") / "input.seg.nrrd"))
+
+
+def _map_seeds(folder: Path) -> None:
+    spline = sitk.BSplineTransformInitializer(vector_image(), [2, 2, 2])
+    sitk.WriteTransform(spline, str(_seed(folder, "spline") / "input.tfm"))
+    _transform_seeds(("nrrd",))(folder)
+    write_field(_field(), _seed(folder, "modeling") / "input.nrrd", "modeling")
+
+
 # ---- models --------------------------------------------------------------------------------------------------------
 
 
@@ -366,6 +411,10 @@ TARGETS: dict[str, Target] = {
     "transforms .h5": Target(_transform_seeds(("h5",)), lambda f: read_field(entry(f))),
     "affines": Target(_affine_seeds(("tfm", "txt", "mat", "h5")), lambda f: read_affine(entry(f))),
     "rounded fields": Target(_rounded_seeds, lambda f: read_rounded(entry(f)), batch=100),
+    "any transform": Target(_map_seeds, lambda f: read_transform(entry(f), _GRID)),
+    "landmarks": Target(_point_seeds, lambda f: read_points(entry(f))),
+    "label names": Target(_name_seeds, lambda f: read_label_names(entry(f)), batch=100),
+    "names of segments": Target(_segmentation_seeds, lambda f: names_in_segmentation(entry(f)), batch=100),
     "models .h5": Target(_keras_seeds, _read_keras),
     "models .h5, other families": Target(_keras_seeds, _read_original),
     "models .pt": Target(_torch_seeds, _read_original),
