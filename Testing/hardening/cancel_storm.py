@@ -3,8 +3,9 @@
     python Testing/hardening/cancel_storm.py [--library 60] [--slicer 60] [--seed 0] [--write]
 
 ``--library`` of them go through `Worker.start` and `cancel`, ``--slicer`` through the logic on slicer-core: its
-``start``, as the panel does, and its ``process`` with ``isCancelled``, as a script does. The moment is random between
-before the start and after the end; some are cancelled twice, some from another thread, some are let run. After each
+``start``, as the panel does, and its ``process`` with ``isCancelled``, as a script does. The moment is random: after
+so many steps of its progress, none or all of them included, and up to a tenth of a second; some are cancelled twice,
+some from another thread, some are let run. After each
 cancelled one, no process, temporary file or node may be left; each that ends by itself has to give the same result,
 bit for bit, as one that nobody disturbed. ``--write`` puts the figures into Docs/reliability.md.
 """
@@ -35,6 +36,7 @@ from VoxelMorphRegistrationLib.errors import CancelledError
 from VoxelMorphRegistrationLib.pipeline.background import Worker
 
 _LET_RUN = 0.25
+_NEVER = float("inf")
 _PATIENCE_SECONDS = 600.0
 
 
@@ -64,18 +66,21 @@ def storm_of_workers(folder: Path, count: int, chance: random.Random) -> Storm:
     before = State.now()
     worker = Worker(log_folder=folder / "logs")
     try:
-        began = time.monotonic()
-        storm = Storm(digest(worker.run_blocking(job)))
-        took = time.monotonic() - began
+        calm = worker.start(job)
+        calm.wait(_PATIENCE_SECONDS)
+        storm, steps = Storm(digest(calm.result())), len(calm.poll())
         for number in range(count):
-            running = worker.start(job)
-            if chance.random() > _LET_RUN:
-                running.wait(chance.choice((0.0, 0.01, chance.uniform(0, 1.2 * took), chance.uniform(0, 1.2 * took))))
+            running, moment, seen = worker.start(job), _moment(chance, steps), []
+            while not running.finished and len(seen) < moment:
+                seen += running.poll()
+                time.sleep(0.001)
+            if moment < _NEVER:
+                running.wait(chance.choice((0.0, chance.uniform(0, 0.1))))
                 _cancelled(running.cancel, chance)
             asked = time.monotonic()
             if not running.wait(_PATIENCE_SECONDS):
                 raise TimeoutError("a registration neither ended nor was cancelled")
-            storm.stages[_last_stage(running.poll())] += running.cancelled
+            storm.stages[_last_stage(seen + running.poll())] += running.cancelled
             found = None
             try:
                 found = digest(running.result())
@@ -99,11 +104,14 @@ def storm_in_slicer(folder: Path, count: int, chance: random.Random) -> Storm:
     small = SmallScene(folder)
     before = State.now(small.nodes)
 
-    def script(moment: float) -> str | None:
-        until = time.monotonic() + moment
+    def script(moment: float, steps: list[object]) -> str | None:
         try:
             outcome = small.logic.process(
-                small.fixed, small.moving, isCancelled=lambda: time.monotonic() > until, **small.choices
+                small.fixed,
+                small.moving,
+                progressCallback=lambda *step: steps.append(step),
+                isCancelled=lambda: len(steps) >= moment,
+                **small.choices,
             )
         except CancelledError:
             return None
@@ -111,17 +119,16 @@ def storm_in_slicer(folder: Path, count: int, chance: random.Random) -> Storm:
         small.remove(outcome.outputTransform)
         return found
 
-    def panel(moment: float) -> str | None:
+    def panel(moment: float, steps: list[object]) -> str | None:
         transform = small.add("GridTransform")
         try:
             nodes = RegistrationNodes(small.fixed, small.moving, transform=transform)
             run = small.logic.start(nodes, [], intensity="card", **small.choices)
-            until, ended = time.monotonic() + moment, False
-            while not ended:
-                ended = any(isinstance(event, Finished) for event in run.poll())
-                if time.monotonic() > until:
-                    until = float("inf")
+            while not steps or not isinstance(steps[-1], Finished):
+                if len(steps) >= moment:
+                    moment = _NEVER
                     _cancelled(run.cancel, chance)
+                steps += run.poll()
                 time.sleep(0.002)
             return digest(run.finish()[1])
         except CancelledError:
@@ -129,14 +136,11 @@ def storm_in_slicer(folder: Path, count: int, chance: random.Random) -> Storm:
         finally:
             small.remove(transform)
 
-    began = time.monotonic()
-    calm = script(float("inf"))
-    took = time.monotonic() - began
-    storm = Storm(calm or "")
+    first: list[object] = []
+    storm = Storm(script(_NEVER, first) or "")
     for number in range(count):
-        moment = float("inf") if chance.random() < _LET_RUN else chance.choice((0.0, chance.uniform(0, 1.2 * took)))
-        way: Callable[[float], str | None] = chance.choice((script, panel))
-        found = way(moment)
+        way: Callable[[float, list[object]], str | None] = chance.choice((script, panel))
+        found = way(_moment(chance, len(first)), [])
         storm.stages[way.__name__] += found is None
         _until_ended()
         storm.note(number, found, State.now(small.nodes).more_than(before) if found is None else [])
@@ -145,13 +149,22 @@ def storm_in_slicer(folder: Path, count: int, chance: random.Random) -> Storm:
     return storm
 
 
+def _moment(chance: random.Random, steps: int) -> float:
+    """After how many steps it is cancelled."""
+    return _NEVER if chance.random() < _LET_RUN else chance.randrange(steps + 1)
+
+
 def _until_ended() -> None:
-    """The panel's run says that it is cancelled before the process has gone; a moment is allowed for that."""
-    from VoxelMorphRegistrationLib.slicer_bridge.background import shared_worker
+    """A cancelled run's process may go a moment later. One that was cancelled after its registration was done leaves
+    the warm process that every registration leaves; it is closed here, to see that nothing else is left.
+    """
+    from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
 
     job = shared_worker()._job
     if job is not None and job.cancelled:
         job.wait(_PATIENCE_SECONDS)
+    elif not shared_worker().is_busy and shared_worker().process_id:
+        close_shared_worker()
 
 
 def _cancelled(cancel: Callable[[], None], chance: random.Random) -> None:

@@ -1,6 +1,6 @@
 """Hundreds of registrations in one background process: does memory stay flat, and is nothing left behind?
 
-    python Testing/hardening/soak.py [--registrations 500] [--write]
+    python Testing/hardening/soak.py [--registrations 500] [--minutes M] [--write]
 
 Each goes the whole way of a script in Slicer: the logic's ``process`` on slicer-core's MRML scene, a grid transform and
 a volume as outputs, which are removed from the scene afterwards. Memory is what the system says the processes take
@@ -60,11 +60,13 @@ class Soak:
         )  # fmt: skip
 
 
-def soak(folder: Path, registrations: int) -> Soak:
-    """Register so many times; ``folder`` takes the model and all temporary files."""
+def soak(folder: Path, registrations: int, minutes: float = float("inf")) -> Soak:
+    """Register so many times, or for so long; ``folder`` takes the model and all temporary files."""
     small, seen = SmallScene(folder), Soak()
     began, before, with_process = time.perf_counter(), State.now(small.nodes), None
     for number in range(registrations):
+        if time.perf_counter() - began > 60 * minutes:
+            break
         transform, volume = small.add("GridTransform"), small.add("ScalarVolume")
         outcome = small.logic.process(
             small.fixed, small.moving, outputTransform=transform, outputVolume=volume, **small.choices
@@ -115,12 +117,13 @@ def main() -> int:
     """Run it; 0 if all is as it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registrations", type=int, default=500)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no more than that (default: no limit)")
     parser.add_argument("--write", action="store_true", help="put the figures into Docs/reliability.md")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as name:
         own_temporary_folder(Path(name) / "temporary")
-        seen = soak(Path(name), arguments.registrations)
+        seen = soak(Path(name), arguments.registrations, arguments.minutes)
         text = table(seen)
     print(text)
     if arguments.write:
