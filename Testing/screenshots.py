@@ -28,16 +28,20 @@ def main() -> None:
     parser.add_argument("--resolution", default="Full", help="as the panel says: Full, Half or Quarter")
     parser.add_argument("--only-fields", action="store_true", help="only the pictures of foreign fields")
     parser.add_argument("--only-sequence", action="store_true", help="only the picture of a sequence")
+    parser.add_argument("--only-check", action="store_true", help="only the pictures of a check")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:  # none of the user's own models in the pictures
         os.environ["VOXELMORPH_REGISTRATION_CACHE"] = cache
         pictures = _Pictures(options.output, options.resolution)
-        if not (options.only_fields or options.only_sequence):
+        only = options.only_fields or options.only_sequence or options.only_check
+        if not only:
             pictures.take()
-        if not options.only_sequence:
+        if options.only_check or not only:
+            pictures.take_check()
+        if options.only_fields or not only:
             pictures.take_foreign_fields()
-        if not options.only_fields:
+        if options.only_sequence or not only:
             pictures.take_sequence()
         pictures.close()
 
@@ -97,6 +101,40 @@ class _Pictures:
         self._moving.SetAndObserveTransformNodeID(transform.GetID())
         picture.render(self._output / "demo.png", self._fixed, self._moving, moved, transform, self._mask)
         self._smaller("demo", 1200)
+
+    def take_check(self) -> None:
+        """A registration of both heads, checked; its map of volume changes and the warped grid in the slice views."""
+        from host import slice_views, user
+        from VoxelMorphRegistrationLib.slicer_bridge.map_display import show_transform
+
+        panel, ui = self._widget.panel, self._widget.panel.ui
+        self._open("inputs", "outputs", "masks", "settings")
+        user.choose(ui.fixedVolumeSelector, self._fixed)
+        user.choose(ui.movingVolumeSelector, self._moving)
+        user.choose(ui.movingMaskSelector, self._mask)
+        transform = ui.outputTransformSelector.addNode()
+        transform.SetName("Subject to MNI152")
+        user.choose(ui.outputVolumeSelector, None)
+        user.choose_text(ui.resolutionComboBox, self._resolution)
+        user.click(ui.applyButton)
+        user.wait_until(lambda: not panel.control.busy, 600)
+        self._open("inputs", "outputs", "settings", "advanced", "log", "masks", "models", "setup", opened=False)
+        section = panel.check._ui
+        section.checkCollapsibleButton.collapsed = False
+        user.choose(section.checkTransformSelector, transform)
+        section.checkJacobianSelector.addNode()
+        section.checkMagnitudeSelector.addNode()
+        user.click(section.checkButton)
+        user.wait_until(lambda: not panel.control.busy, 600)
+        user.click(section.checkGridButton)
+        user.click(section.checkMapButton)
+        self._grab("panel-check")
+        jacobian = section.checkJacobianSelector.currentNode()
+        slice_views.grab_views(self._output / "views-check.png", self._fixed, jacobian, 0.6, (320, 320))
+        self._caption("views-check", "Volume change (blue shrinks, red grows) and the transform as a grid. ")
+        show_transform(transform, None, self._fixed)
+        self._moving.SetAndObserveTransformNodeID(None)
+        section.checkCollapsibleButton.collapsed = True
 
     def take_foreign_fields(self) -> None:
         """The field of a registration, as VoxelMorph would store it: imported, and assigned into a transform.

@@ -16,6 +16,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 if TYPE_CHECKING:
     from VoxelMorphRegistrationLib.network.tensor import AxisOrder, Layout
+    from VoxelMorphRegistrationLib.pipeline.quality.results import CheckResult
     from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
     from VoxelMorphRegistrationLib.pipeline.sequence import FrameRecord, SequenceOptions
     from VoxelMorphRegistrationLib.pipeline.sequence.options import Direction as SequenceDirection
@@ -96,6 +97,24 @@ class SequenceOutcome:
     def summary(self) -> str:
         """One line for the status bar."""
         return self.text
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What `VoxelMorphRegistrationLogic.checkRegistration` returns: the nodes it wrote, and all numbers in `result`.
+
+    `result.verdict` is the sentence to read first, `result.level` is "good", "look" or "bad".
+    """
+
+    table: Any
+    jacobianVolume: Any
+    magnitudeVolume: Any
+    inverseErrorVolume: Any
+    result: CheckResult
+
+    def summary(self) -> str:
+        """One line for the status bar."""
+        return self.result.verdict
 
 
 class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[misc]  # slicer has no types
@@ -351,6 +370,59 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
 
         progress = _progress(progressCallback, isCancelled)
         return diagnose_transform(transformNode, fixedVolume, movingVolume, progress, (fixedMask, movingMask))
+
+    def checkRegistration(
+        self,
+        fixedVolume: Any,
+        movingVolume: Any,
+        transformNode: Any,
+        fixedSegmentation: Any = None,
+        movingSegmentation: Any = None,
+        fixedMarkups: Any = None,
+        movingMarkups: Any = None,
+        jacobianVolume: Any = None,
+        magnitudeVolume: Any = None,
+        *,
+        inverseTransform: Any = None,
+        inverseErrorVolume: Any = None,
+        fixedMask: Any = None,
+        resultTable: Any = None,
+        progressCallback: Callable[[str, float], None] | None = None,
+        isCancelled: Callable[[], bool] | None = None,
+    ) -> CheckOutcome:
+        """Measure a registration, whoever made it.
+
+        :param transformNode: any transform that, put over the moving volume, moves it onto the fixed one. It makes no
+          difference whether the moving nodes lie under it.
+        :param fixedSegmentation, movingSegmentation: segmentation or labelmap nodes; segments belong together by their
+          names, labels of labelmaps by their numbers.
+        :param fixedMarkups, movingMarkups: point lists; points belong together by their labels where these are the same
+          on both sides, else by their order.
+        :param jacobianVolume: scalar volume node for the Jacobian determinant (1 keeps volume, 0 or less folds).
+        :param magnitudeVolume: scalar volume node for the length of the displacement in mm.
+        :param inverseTransform: transform that moves the fixed volume onto the moving one.
+        :param inverseErrorVolume: scalar volume node for how far, in mm, points come back from where they were.
+        :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
+        :param resultTable: table node for the numbers; a new one is made if none is given.
+        :param progressCallback: called with a text and the part done, 0 to 1.
+        :param isCancelled: asked between steps; a true value ends with a CancelledError.
+        :raises RegistrationError: with a sentence for the user; nothing is left behind then.
+        """
+        from VoxelMorphRegistrationLib.slicer_bridge.checking import CheckNodes, check_nodes
+
+        nodes = CheckNodes(
+            fixedVolume, movingVolume, transformNode,
+            fixedSegmentation, movingSegmentation, fixedMarkups, movingMarkups,
+            inverse=inverseTransform,
+            fixed_mask=fixedMask,
+            jacobian=jacobianVolume,
+            magnitude=magnitudeVolume,
+            inverse_error=inverseErrorVolume,
+            table=resultTable,
+        )  # fmt: skip
+        written, result = check_nodes(nodes, _progress(progressCallback, isCancelled))
+        logging.info(result.verdict)
+        return CheckOutcome(written.table, jacobianVolume, magnitudeVolume, inverseErrorVolume, result)
 
     def registerSequence(
         self,

@@ -111,7 +111,7 @@ def _read_table(source: Path) -> Found:
     cells = [_cells(line) for line in lines if not line.lstrip().startswith("#")]
     if not cells:
         return [], None
-    titles = [] if sum(map(_is_number, cells[0])) >= 3 else [title.lower() for title in cells.pop(0)]
+    titles = [] if any(map(_is_number, cells[0])) else [title.lower() for title in cells.pop(0)]
     columns, said = _columns(titles)
     rows: list[Row] = []
     for number, row in enumerate(cells, 1):

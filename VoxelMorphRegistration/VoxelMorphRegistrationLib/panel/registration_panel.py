@@ -12,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.panel.adaptation_section import AdaptationSection
+from VoxelMorphRegistrationLib.panel.check_section import CheckSection
 from VoxelMorphRegistrationLib.panel.engine_first import with_engine
 from VoxelMorphRegistrationLib.panel.field_import_section import FieldImportSection
 from VoxelMorphRegistrationLib.panel.fit_check import FitCheck
@@ -49,6 +50,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         self.setup = SetupSection(ui, self.control)
         self.sequences = SequenceSection(self._added("SequenceSection"), self.control, self.models, logic)
         self.adaptation = AdaptationSection(self._added("AdaptationSection"), self.control, self.models, logic)
+        self.check = CheckSection(self._added("CheckSection"), self.control, lambda: self._parameters)
         self.fields = FieldImportSection(self._added("FieldImportSection"), self.control, lambda: self._parameters)
         self.transforms = TransformDiagnosisSection(
             self._added("TransformDiagnosisSection"), self.control, lambda: self._parameters
@@ -82,6 +84,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         """The nodes are about to go: so does what runs on them."""
         self.fit.stop()
         self.control.abandon()
+        self.check.forget()
         self.fields.forget()
         self.transforms.forget()
         self.set_parameters(None)
@@ -102,6 +105,7 @@ class RegistrationPanel(VTKObservationMixin):  # type: ignore[misc]  # slicer ha
         self.setup.update()
         self.sequences.update()
         self.adaptation.update()
+        self.check.update()
         self.fields.update()
         self.transforms.update()
 

@@ -40,7 +40,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
 )
 from VoxelMorphRegistrationLib.slicer_bridge.scripted_transforms import read_scripted_transform
 from VoxelMorphRegistrationLib.slicer_bridge.transform_content import restored_on_failure
-from VoxelMorphRegistrationLib.slicer_bridge.volumes import image_from_volume_node, mask_from_node
+from VoxelMorphRegistrationLib.slicer_bridge.volumes import frame_below, image_from_volume_node, mask_from_node
 from VoxelMorphRegistrationLib.spatial import Grid
 
 Choice = int | Convention | None
@@ -194,17 +194,12 @@ def _read(fixed: Any, moving: Any, transform: Any, masks: tuple[Any, Any]) -> di
     for name, volume, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1])):
         if volume is None and name == "moving":
             continue
-        images[name] = image = image_from_volume_node(volume, f"{name} volume", frame=_frame(volume, transform))
+        images[name] = image = image_from_volume_node(volume, f"{name} volume", frame=frame_below(volume, transform))
         if mask is not None:
-            images[f"{name}_mask"] = mask_from_node(mask, image.grid, f"{name} mask", frame=_frame(mask, transform))
+            images[f"{name}_mask"] = mask_from_node(
+                mask, image.grid, f"{name} mask", frame=frame_below(mask, transform)
+            )
     return images
-
-
-def _frame(node: Any, transform: Any) -> Any:
-    parent = node.GetParentTransformNode() if hasattr(node, "GetParentTransformNode") else None
-    while parent is not None and parent is not transform:
-        parent = parent.GetParentTransformNode()
-    return parent
 
 
 def _as_text(given: Mapping[str, object]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def image_from_volume_node(node: Any, role: str = "volume", *, frame: Any = None
     at by whoever uses them.
     """
     _check_volume_node(node, role)
-    return _placed(node, _to_frame(node, frame))
+    return _placed(node, transform_to_frame(node, frame))
 
 
 def image_of_data_node(node: Any, role: str, to_world: npt.NDArray[np.float64]) -> Image:
@@ -44,7 +44,7 @@ def image_of_data_node(node: Any, role: str, to_world: npt.NDArray[np.float64]) 
 
 def world_matrix(node: Any, *, frame: Any = None) -> npt.NDArray[np.float64] | None:
     """The 4x4 matrix from the node's own coordinates to the world (or below ``frame``); None where it is not linear."""
-    return _matrix_of(_to_frame(node, frame))
+    return matrix_of(transform_to_frame(node, frame))
 
 
 def mask_from_node(node: Any, like: Grid, role: str = "mask", *, frame: Any = None) -> Image:
@@ -59,7 +59,15 @@ def mask_from_node(node: Any, like: Grid, role: str = "mask", *, frame: Any = No
         labelmap = _labelmap_of_segmentation(node, like, role)
     else:
         _check_volume_node(node, role)
-    return _placed(labelmap, _to_frame(node, frame))
+    return _placed(labelmap, transform_to_frame(node, frame))
+
+
+def frame_below(node: Any, transform: Any) -> Any:
+    """``transform`` if the node lies under it, else None: the ``frame`` in which the transform has not moved it yet."""
+    parent = node.GetParentTransformNode() if hasattr(node, "GetParentTransformNode") else None
+    while parent is not None and parent is not transform:
+        parent = parent.GetParentTransformNode()
+    return parent
 
 
 def volume_node_from_image(image: Image, node: Any = None, name: str | None = None) -> Any:
@@ -118,7 +126,7 @@ def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any
     grid.
     """
     _check_volume_node(node, role)
-    matrix = _matrix_of(_to_frame(node, frame))
+    matrix = matrix_of(transform_to_frame(node, frame))
     if matrix is None:
         raise InputError(
             f"The {role} '{node.GetName()}' lies under a non-linear transform, so that its voxels form no regular "
@@ -129,7 +137,7 @@ def grid_of_volume_node(node: Any, role: str = "reference volume", *, frame: Any
 
 def is_quick_to_read(node: Any) -> bool:
     """Whether reading the node copies nothing: false for a segmentation and for what a non-linear transform moves."""
-    return not is_node(node, "vtkMRMLSegmentationNode") and _matrix_of(_to_frame(node, None)) is not None
+    return not is_node(node, "vtkMRMLSegmentationNode") and matrix_of(transform_to_frame(node, None)) is not None
 
 
 def is_node(node: Any, class_name: str) -> bool:
@@ -163,7 +171,7 @@ def _own_grid(node: Any) -> Grid:
     return Grid(node.GetImageData().GetDimensions(), slicer.util.arrayFromVTKMatrix(matrix))
 
 
-def _to_frame(node: Any, frame: Any) -> Any:
+def transform_to_frame(node: Any, frame: Any) -> Any:
     """The vtkGeneralTransform from the node's own coordinates to the world, or to those below ``frame``."""
     import slicer
     import vtk
@@ -173,7 +181,7 @@ def _to_frame(node: Any, frame: Any) -> Any:
     return transform
 
 
-def _matrix_of(transform: Any) -> npt.NDArray[np.float64] | None:
+def matrix_of(transform: Any) -> npt.NDArray[np.float64] | None:
     """A vtkGeneralTransform as a 4x4 matrix; None where it is not linear."""
     import slicer
     import vtk
@@ -187,7 +195,7 @@ def _matrix_of(transform: Any) -> npt.NDArray[np.float64] | None:
 
 def _placed(node: Any, transform: Any) -> Image:
     """The volume carried by a vtkGeneralTransform: its grid is moved, or its voxels resampled."""
-    matrix = _matrix_of(transform)
+    matrix = matrix_of(transform)
     if matrix is not None:
         return Image(_voxels(node), _own_grid(node).moved_by(matrix), node.GetName())
     hardened = _hardened(node, transform)

@@ -5,34 +5,54 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from VoxelMorphRegistrationLib.files.any_transform import SpatialMap
 from VoxelMorphRegistrationLib.files.points import Points
 from VoxelMorphRegistrationLib.pipeline.jobs import BackgroundJob
-from VoxelMorphRegistrationLib.pipeline.quality.results import CheckMaps, CheckResult
+from VoxelMorphRegistrationLib.pipeline.quality.results import CheckMaps, CheckResult, Remark
 from VoxelMorphRegistrationLib.progress import Progress
-from VoxelMorphRegistrationLib.spatial import DisplacementField, Image
+from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
+from VoxelMorphRegistrationLib.spatial.grid import Floats
+from VoxelMorphRegistrationLib.spatial.linear_part import inverse_on
+
+
+@dataclass(frozen=True, eq=False)
+class GivenTransform:
+    """A map as it is stored: x to A(x + u(x)), or, where it ``is_inverse``, the inverse of that (without A)."""
+
+    field: DisplacementField
+    affine: Floats | None = None
+    is_inverse: bool = False
+
+    def as_map(self, grid: Grid) -> SpatialMap:
+        """The map itself; an inverse one on ``grid``. Raises TransformError where it cannot be inverted."""
+        if self.is_inverse:
+            return inverse_on(self.field, grid)
+        return self.field if self.affine is None else Deformation(self.affine, self.field)
 
 
 @dataclass(frozen=True, eq=False)
 class CheckJob(BackgroundJob[CheckResult]):
     """What `check_registration` is to be given; ``label_names`` as pairs of a label and its name.
 
-    ``maps`` are the names of the `CheckMaps` that are to come back: each is as large as the fixed volume.
+    ``maps`` are the names of the `CheckMaps` that are to come back: each is as large as the fixed volume. ``notes`` are
+    sentences on the inputs, to be told with what is found.
     """
 
     title: ClassVar[str] = "check of the registration"
 
     fixed: Image
     moving: Image
-    deformation: DisplacementField
+    transform: GivenTransform
     name: str = "transform"
     fixed_labels: Image | None = None
     moving_labels: Image | None = None
     label_names: tuple[tuple[int, str], ...] = ()
     fixed_points: Points | None = None
     moving_points: Points | None = None
-    inverse: DisplacementField | None = None
+    inverse: GivenTransform | None = None
     fixed_mask: Image | None = None
     maps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def run(self, progress: Progress) -> CheckResult:
         """Check, as `check_registration` says."""
@@ -41,15 +61,17 @@ class CheckJob(BackgroundJob[CheckResult]):
         found = check_registration(
             self.fixed,
             self.moving,
-            self.deformation,
+            self.transform.as_map(self.fixed.grid),
             fixed_labels=self.fixed_labels,
             moving_labels=self.moving_labels,
             label_names=dict(self.label_names),
             fixed_points=self.fixed_points,
             moving_points=self.moving_points,
-            inverse=self.inverse,
+            inverse=None if self.inverse is None else self.inverse.as_map(self.moving.grid),
             fixed_mask=self.fixed_mask,
             name=self.name,
             progress=progress,
         )
-        return replace(found, maps=CheckMaps(**{name: getattr(found.maps, name) for name in self.maps}))
+        notes = tuple(Remark("look", text) for text in self.notes)
+        maps = CheckMaps(**{name: getattr(found.maps, name) for name in self.maps})
+        return replace(found, remarks=(*found.remarks, *notes), maps=maps)

@@ -85,6 +85,7 @@ def check_registration(
         returned = measures.inverse_error(field, back)
         consistency = measures.distances(returned.array[content])
         remarks += verdict.of_inverse(consistency, tolerance)
+        returned = returned.with_array(np.nan_to_num(returned.array, copy=False, nan=-1.0))
 
     say("Looking at the structures", 0.7)
     structures = () if drawn is None else drawn_structures.measured(drawn, transform, jacobian, magnitude)

@@ -121,8 +121,8 @@ class CheckMaps:
     """What was measured at every voxel, float32 on the fixed volume's grid.
 
     ``jacobian`` is the determinant, ``magnitude_mm`` the length of the displacement (the linear part included),
-    ``inverse_error_mm`` how far from itself a point comes back through transform and inverse; NaN where the point
-    leaves the inverse's grid on its way.
+    ``inverse_error_mm`` how far from itself a point comes back through transform and inverse; -1 where the point leaves
+    the inverse's grid on its way.
     """
 
     jacobian: Image | None = None

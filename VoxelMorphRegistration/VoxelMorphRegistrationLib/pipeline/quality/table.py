@@ -66,6 +66,60 @@ def structure_rows(structures: Sequence[Structure]) -> tuple[list[str], list[lis
     return titles, rows
 
 
+Row = tuple[str, str, float | None, float | None]
+"""A measure with its unit, what it is of ("" for the volume as a whole), before, after; None where not measured."""
+
+
+def all_rows(found: CheckResult) -> list[Row]:
+    """Every number of a check: one row for each measure, for tables that are sorted and filtered."""
+    alike, moves, jacobian = found.similarity, found.displacement, found.jacobian
+    rows: list[Row] = [
+        ("correlation", "", alike.correlation.before, alike.correlation.after),
+        ("mutual information (nat)", "", alike.mutual_information.before, alike.mutual_information.after),
+        ("local correlation", "", alike.local_correlation.before, alike.local_correlation.after),
+        *_rows_of("displacement", "", moves),
+        ("Jacobian determinant, smallest", "", None, jacobian.min),
+        ("Jacobian determinant, 1 %", "", None, jacobian.p1),
+        ("Jacobian determinant, 99 %", "", None, jacobian.p99),
+        ("Jacobian determinant, largest", "", None, jacobian.max),
+        ("folded (%)", "", None, jacobian.folded_percent),
+    ]
+    if found.inverse_consistency is not None:
+        rows += _rows_of("inverse consistency", "", found.inverse_consistency)
+    if found.mean_dice is not None:
+        rows.append(("Dice, mean", "", found.mean_dice.before, found.mean_dice.after))
+    for s in found.structures:
+        rows.append(("volume (ml)", s.name, None, s.volume_ml))
+        rows += _rows_of("displacement", s.name, s.displacement)
+        rows.append(("volume change (%)", s.name, None, s.volume_change_percent))
+        rows.append(("folded (%)", s.name, None, s.folded_percent))
+        if s.overlap is not None:
+            for title, change in (
+                ("Dice", s.overlap.dice),
+                ("95 % Hausdorff distance (mm)", s.overlap.hausdorff95_mm),
+                ("average surface distance (mm)", s.overlap.surface_distance_mm),
+            ):
+                rows.append((title, s.name, change.before, change.after))
+    if found.landmarks is not None:
+        for title, change in (
+            ("landmark error, mean (mm)", found.landmarks.mean_mm),
+            ("landmark error, median (mm)", found.landmarks.median_mm),
+            ("landmark error, largest (mm)", found.landmarks.max_mm),
+        ):
+            rows.append((title, "", change.before, change.after))
+        for point in found.landmarks.points:
+            rows.append(("landmark error (mm)", point.name, point.error_mm.before, point.error_mm.after))
+    return rows
+
+
+def _rows_of(title: str, of: str, found: Distances) -> list[Row]:
+    return [
+        (f"{title}, mean (mm)", of, None, found.mean_mm),
+        (f"{title}, 95 % (mm)", of, None, found.p95_mm),
+        (f"{title}, largest (mm)", of, None, found.max_mm),
+    ]
+
+
 def not_measured(found: CheckResult) -> list[str]:
     """What could not be told, and what it needs."""
     missing = []
