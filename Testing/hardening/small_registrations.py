@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,16 @@ def small_job(folder: Path, **options: Any) -> RegistrationJob:
     )
 
 
-def digest(result: RegistrationResult) -> str:
-    """Of all numbers of a result: the same for the same, bit for bit."""
-    numbers = (result.deformation.displacement.vectors, result.deformation.affine)
-    return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in numbers)).hexdigest()
+SAME_MM = 1e-3
+"""How far apart two results may be that are to be the same."""
+
+
+def apart(one: RegistrationResult, other: RegistrationResult) -> float:
+    """The largest distance, mm, between where two results of the same job take the fixed volume's voxels."""
+    grid = one.deformation.displacement.grid
+    points = grid.to_ras(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1).reshape(-1, 3))
+    between = one.deformation.map_points(points) - other.deformation.map_points(points)
+    return float(np.linalg.norm(between, axis=-1).max())
 
 
 class SmallScene:

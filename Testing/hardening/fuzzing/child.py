@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.fuzzing.mutation import mutated
-from hardening.fuzzing.targets import TARGETS, Target
+from hardening.fuzzing.targets import SELF_TEST, TARGETS, Target
 
 _ADDRESS_SPACE = 8 << 30
 _MEMORY_KB = 768 << 10
@@ -76,7 +76,7 @@ def main(seeds: Path, name: str, first: int, count: int) -> None:
         os.dup2(nothing, stream)
     logging.disable()
     warnings.simplefilter("ignore")
-    target = TARGETS[name]
+    target = (TARGETS | SELF_TEST)[name]
     target.prepare()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as work:
         for number in range(first, first + max(count, 1)):

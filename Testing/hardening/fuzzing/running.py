@@ -64,12 +64,14 @@ def read_batch(seeds: Path, target: str, first: int, count: int) -> Iterator[tup
             first = number + 1
 
 
-def read_as_is(folder: Path, target: str) -> tuple[str, str]:
+def read_as_is(folder: Path, target: str, cpu_seconds: float = _CPU_SECONDS) -> tuple[str, str]:
     """How, and what, as of `read_batch`, of the files that lie in a folder, read once in a process of its own."""
-    return next(((how, what) for _, how, what in _one_child(folder, target, 0, 0)), ("finding", "crash"))
+    return next(((how, what) for _, how, what in _one_child(folder, target, 0, 0, cpu_seconds)), ("finding", "crash"))
 
 
-def _one_child(seeds: Path, target: str, first: int, count: int) -> Iterator[tuple[int, str, str]]:
+def _one_child(
+    seeds: Path, target: str, first: int, count: int, cpu_seconds: float = _CPU_SECONDS
+) -> Iterator[tuple[int, str, str]]:
     paths = [str(TESTING), str(LIBRARY)]
     temporary = tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True)
     child = subprocess.Popen(
@@ -89,7 +91,7 @@ def _one_child(seeds: Path, target: str, first: int, count: int) -> Iterator[tup
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    watch, at = _Watch(child.pid), first
+    watch, at = _Watch(child.pid, cpu_seconds), first
     done = 0
     try:
         while True:
@@ -105,7 +107,7 @@ def _one_child(seeds: Path, target: str, first: int, count: int) -> Iterator[tup
             said: dict[str, Any] = json.loads(line)
             if "begin" in said:
                 at = said["begin"]
-                watch = _Watch(child.pid)
+                watch = _Watch(child.pid, cpu_seconds)
                 continue
             done += 1
             yield at, said["how"], said.get("what", "")
@@ -127,13 +129,13 @@ def _one_child(seeds: Path, target: str, first: int, count: int) -> Iterator[tup
 class _Watch:
     """How much processor time a child has used, with what it started, since a file was begun."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid, self._began = pid, time.monotonic()
+    def __init__(self, pid: int, cpu_seconds: float) -> None:
+        self._pid, self._limit, self._began = pid, cpu_seconds, time.monotonic()
         self._before = self._used()
 
     def is_over(self) -> bool:
         waited = time.monotonic() - self._began
-        return waited > _WALL_SECONDS or self._used() - self._before > _CPU_SECONDS
+        return waited > _WALL_SECONDS or self._used() - self._before > self._limit
 
     def _used(self) -> float:
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from files.foreign_files import AFFINE, VECTORS, vector_image, written
-from VoxelMorphRegistrationLib.errors import RegistrationError
+from VoxelMorphRegistrationLib.errors import FileError, RegistrationError
 from VoxelMorphRegistrationLib.files.any_transform import read_transform
 from VoxelMorphRegistrationLib.files.fields import apart, read_raw_field
 from VoxelMorphRegistrationLib.files.fields.sidecar import sidecar_text
@@ -430,6 +432,22 @@ TARGETS: dict[str, Target] = {
     "checkpoints": Target(_checkpoint_seeds, _read_checkpoint, batch=100),
     "training curves": Target(_curve_seeds, lambda f: read_curve(entry(f)), batch=100),
 }  # fmt: skip
+
+
+def _misbehave(folder: Path) -> None:
+    """As the file says."""
+    what = (folder / "input").read_text()
+    if what == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    while what == "hang":
+        pass
+    if what == "memory":
+        np.ones(120_000_000)
+    raise {"two lines": FileError("one\ntwo"), "refuse": FileError("one.")}.get(what, ValueError(what))
+
+
+SELF_TEST = {"self-test": Target(lambda folder: None, _misbehave)}
+"""Shows that each kind of finding is found."""
 
 
 def write_seeds(folder: Path, names: Iterable[str] = TARGETS) -> None:

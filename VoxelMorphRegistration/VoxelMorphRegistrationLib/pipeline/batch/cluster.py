@@ -116,6 +116,7 @@ def connected(cases: Sequence[Case], options: ClusterOptions) -> Iterator[Cluste
     """
     require_dask()
     import dask
+    import distributed  # noqa: F401  # now: imported among the settings, it would lose its own ones at their end
 
     with dask.config.set(_SETTINGS), _quiet():
         if options.scheduler:
