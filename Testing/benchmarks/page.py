@@ -1,6 +1,7 @@
 """The public page: everything that `make bench` measured, and its plots.
 
     python Testing/benchmarks/page.py                    writes Docs/benchmarks.md and Docs/benchmarks-*.png
+    python Testing/benchmarks/page.py --readme README.md puts the short tables between its marks, too
 
 Reads what `compare_with_peers` and `sequence_throughput` left in ``--output``, and measures nothing itself. The plots
 are drawn by ``--peer-python``, which has matplotlib.
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Testing, of whic
 sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"))
 
 from benchmarks import report, runs
+from benchmarks.documents import put_between
 from benchmarks.machine import Machine
 from benchmarks.rows import ROWS
 from benchmarks.runs import METHODS, PEERS, TITLES
@@ -63,7 +65,11 @@ and 66.8 %; about 3 to 6 s and 30 s.
 
 **SynthMorph**, whose recipe the default model follows, needs 85 MB of weights from outside the registries and minutes \
 on a CPU; it was not run either. **SyN with correlation** (radius 4, 100x70x50 iterations) was stopped after more than \
-ten minutes at half resolution and is not in the comparison: SyN here is ANTsPy's default, mutual information."""
+ten minutes at half resolution and is not in the comparison: SyN here is ANTsPy's default, mutual information.
+
+**SlicerVoxelmorph** (MatteoL46, December 2024) runs the same T1 weights in Slicer, but resamples by array shape \
+without the volumes' geometry, does not scale intensities and leaves a volume and no transform, so there is no field \
+to judge; it writes to a folder of its author's machine and was not run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found, machine = report.from_json(comparison.read_text())
     sequences = Throughput.kept_in(options.output / "throughput")
     options.page.write_text(as_page(found, machine, sequences), encoding="utf-8")
+    if options.readme is not None:
+        put_between(options.readme, "benchmarks", as_readme(found, machine))
     data = options.output / "plots.json"
     data.write_text(json.dumps(plot_data(found, sequences), indent=2) + "\n")
     command = [str(options.peer_python.absolute()), "-m", "benchmarks.plots", str(data), str(options.page.parent)]
@@ -88,12 +96,27 @@ def as_page(found: Runs, machine: Machine, sequences: Throughput | None) -> str:
     """Ratios first, then what was promised, then every figure."""
     parts = [_HEAD, str(machine), "## How much faster, and how much better", report.ratios(found)]
     drawn = plot_data(found, sequences)
+    parts += ["## How good, in how many seconds", report.overview(found), _overview_note(found)]
     parts += [f"![{title}](benchmarks-{name}.png)\n\n*{title}.*" for name, title in PLOTS.items() if drawn[name]]
     parts += ["## Targets", *report.targets(verdicts(found, sequences.figures if sequences else None))]
     parts += ["## Sequences", _SEQUENCES, sequences.as_table() if sequences else "Not measured."]
     parts += ["## Cold start", _COLD, report.cold_start(found), *report.figures(found)]
     parts += ["## Not in the comparison", _LEFT_OUT, *report.remarks(found, machine)]
     return "\n\n".join(parts) + "\n"
+
+
+def as_readme(found: Runs, machine: Machine) -> str:
+    """What the README shows: how good in how many seconds, and on what machine."""
+    return "\n\n".join([report.overview(found), _overview_note(found), str(machine)])
+
+
+def _overview_note(found: Runs) -> str:
+    said = (
+        "The whole job, from reading two files to transform and moved volume in memory; ours with model and engine "
+        "loaded."
+    )
+    busy = sum(run.is_busy for run in found.values())
+    return said + (f" Other processes disturbed the times of {busy} of {len(found)} runs." if busy else "")
 
 
 def plot_data(found: Runs, sequences: Throughput | None) -> dict[str, Any]:
@@ -152,6 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer-python", type=Path, default=Path(".venv-bench/bin/python"), help="has matplotlib")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="what was measured")
     parser.add_argument("--page", type=Path, default=PAGE, help="the plots are put beside it")
+    parser.add_argument(
+        "--readme", type=Path, help="a page with the marks <!-- benchmarks --> and <!-- /benchmarks -->"
+    )
     return parser
 
 

@@ -76,6 +76,36 @@ def ratios(runs: Runs) -> str:
     return table(head, lines)
 
 
+_OVERVIEW = {
+    "pre-align": "our pre-alignment",
+    "default-half": "default, half",
+    "default-30s": "default + 30 s",
+    "t1": "T1 model",
+    "elastix": "elastix",
+    "syn": "ANTs SyN",
+}
+
+
+def overview(runs: Runs) -> str:
+    """A line for each row: how good each method is, in how many seconds."""
+    lines = []
+    for row in ROWS.values():
+        measure, form = f"quality.{row.measure}", "{:.2f}" if row.measure == "error_mm" else "{:.3f}"
+        made = [runs.get((row.name, method)) for method in (BEFORE, *_OVERVIEW)]
+        values = [None if run is None else _value(run, measure) for run in made]
+        if values.count(None) == len(values):
+            continue
+        cells = []
+        for run, value in zip(made, values, strict=True):
+            seconds = None if run is None else _value(run, "report.cost.wall_s")
+            cells.append(number(value, form) + number(seconds, " in {:.1f} s", none=""))
+        lines.append([row.title, _JUDGED_BY[row.measure], *cells])
+    return table(["pair", "judged by", "before", *_OVERVIEW.values()], lines)
+
+
+_JUDGED_BY = {"dice": "Dice", "ncc": "correlation", "error_mm": "error, mm"}
+
+
 def _ratio(runs: Runs, row: str, method: str, peer: str) -> dict[str, float | None]:
     return {
         "times_less_wall": times_less(runs, row, method, peer),
@@ -212,9 +242,9 @@ air; NCC with the moving volume in its own contrast, where that was changed. Eac
 ANTs ones vary by about 0.004 Dice from run to run."""
 
 
-def number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str, none: str = "-") -> str:
     """As text; a dash where there is none."""
-    return "-" if value is None else form.format(value)
+    return none if value is None else form.format(value)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

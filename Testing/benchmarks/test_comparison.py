@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page, report, runs, store, targets
+from benchmarks.documents import put_between
 from benchmarks.evaluation import Quality
 from benchmarks.job import Report
 from benchmarks.machine import Machine
@@ -94,6 +95,21 @@ def test_the_text_has_the_ratios_first_and_says_what_was_disturbed() -> None:
     assert "disturbed" in text
     assert text.index("| main") < text.index("## Targets") < text.index("## main:")
     assert text.count("**missed**") == sum(verdict.met is False for verdict in targets.verdicts(found))
+
+
+def test_the_overview_says_how_good_in_how_many_seconds(tmp_path: Path) -> None:
+    found = _by_name(_run("head", "t1", 4.0, 2.5), _run("head", "elastix", 40.0, 1.5, others=10.0))
+    (line,) = report.overview(found).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    assert cells == ["error, mm", "-", "-", "-", "-", "2.50 in 4.0 s", "1.50 in 40.0 s", "-"]
+
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+    put_between(readme, "benchmarks", page.as_readme(found, MACHINE))
+    text = readme.read_text()
+    assert "2.50 in 4.0 s" in text
+    assert "old" not in text
+    assert "disturbed the times of 1 of 2 runs" in text
 
 
 def test_cold_start_adds_imports_and_the_first_job() -> None:
