@@ -13,7 +13,6 @@ pytest.importorskip("PySide6")
 if importlib.util.find_spec("voxelmorph") is None:
     pytest.skip("needs the TensorFlow engine", allow_module_level=True)
 from host import user
-from pipeline.known_networks import as_keras_reads_it
 from slicer_bridge import sequence_scene as s
 
 pytestmark = pytest.mark.timeout(1800)
@@ -21,17 +20,17 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture
 def section(panel, tmp_path, monkeypatch):
-    """The section, opened, for a sequence and a network of a user's own that moves nothing; few steps, but large ones.
+    """The section, opened, for a sequence and a small network of a user's own; few steps, but large ones.
 
     What is asked for otherwise, a minute at least, would be the test's time.
     """
     from VoxelMorphRegistrationLib.network.card import ModelCard
     from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 
-    still = as_keras_reads_it(Path(s.still_network(tmp_path)))
-    card = dataclasses.replace(ModelCard.from_json(still.with_suffix(".json")), name="Still", file_name="Still.h5")
-    Catalogue().add(still, card)
-    panel.panel.models.choose("Still")
+    weights = Path(s.wrong_network(tmp_path))
+    card = dataclasses.replace(ModelCard.from_json(weights.with_suffix(".json")), name="Wrong", file_name="Wrong.h5")
+    Catalogue().add(weights, card)
+    panel.panel.models.choose("Wrong")
     panel.browser, _ = s.add_sequence()
     panel.section = panel.panel.adaptation
     panel.section._ui.adaptCollapsibleButton.collapsed = False
@@ -39,10 +38,10 @@ def section(panel, tmp_path, monkeypatch):
 
     def quicker(*arguments):
         request = as_asked_for(*arguments)
-        options = dataclasses.replace(request.options, steps=panel.steps, learning_rate=3e-3)
+        options = dataclasses.replace(request.options, steps=panel.steps, learning_rate=1e-2)
         return dataclasses.replace(request, options=options)
 
-    panel.steps = 40
+    panel.steps = 30
     monkeypatch.setattr(panel.widget.logic, "adaptationRequest", quicker)
     return panel
 
@@ -82,7 +81,7 @@ def test_the_adapted_model_is_chosen_and_too_few_steps_are_said(section, host):
     assert ui(section).adaptButton.text == "Cancel"
     section.wait(1500)
     assert status(section).startswith("Liver of Ms B was added to the models, and chosen.")
-    assert "adapted to 6 volumes in 40 steps" in status(section)
+    assert "adapted to 6 volumes in 30 steps" in status(section)
     assert section.parameters.model == "Liver-of-Ms-B"
     assert section.ui.modelComboBox.currentText == "Liver of Ms B"
     assert section.ui.modelStatusLabel.text == "Ready."
@@ -111,7 +110,7 @@ def test_cancelling_leaves_nothing(section):
     section.wait(60)
     assert "cancelled" in status(section)
     assert models(section) == before
-    assert section.parameters.model == "Still"
+    assert section.parameters.model == "Wrong"
 
 
 def test_without_its_engine_it_asks(section, host, monkeypatch, tmp_path):

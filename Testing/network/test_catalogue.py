@@ -59,6 +59,13 @@ def test_the_users_cards_come_after_the_shipped_ones_and_do_not_replace_them(cat
     assert "broken.json" in caplog.text
 
 
+def test_a_title_that_is_taken_gets_a_number(catalogue):
+    assert catalogue.free_title("My model") == "My model"
+    for name in ("My-model", "My-model-2"):
+        put_card(catalogue.cache_folder, name=name)
+    assert catalogue.free_title("My model") == "My model 3"
+
+
 def test_weights_in_the_cache_are_used_only_with_the_right_checksum(catalogue, official):
     assert not catalogue.is_available(BRAIN_MODEL)
     catalogue.cache_folder.mkdir()

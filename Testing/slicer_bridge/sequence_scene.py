@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from pipeline.known_networks import write_vxm_dense
+from pipeline.known_networks import as_keras_reads_it, write_vxm_dense
 from pipeline.small_pair import small_volume
 from slicer_bridge.support import add_volume
 from VoxelMorphRegistrationLib.spatial import Grid
@@ -23,6 +23,12 @@ POINT = (20.0, 10.0, 3.0)
 def still_network(folder: Path) -> str:
     """A real network that moves nothing: what is found is then the pre-alignment, whose truth is known."""
     return str(write_vxm_dense(folder / "still.h5", card={"orientation": "RAS", "spacing_mm": [4.0, 4.0, 4.0]}))
+
+
+def wrong_network(folder: Path) -> str:
+    """A small network that moves everything by a voxel of its field; a few steps of training make it less wrong."""
+    card = {"orientation": "RAS", "spacing_mm": [4.0, 4.0, 4.0]}
+    return str(as_keras_reads_it(write_vxm_dense(folder / "wrong.h5", bias=(1, 0, 0), card=card)))
 
 
 def moved(frame: int) -> np.ndarray:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("slicer")
 if importlib.util.find_spec("voxelmorph") is None:
     pytest.skip("needs the TensorFlow engine", allow_module_level=True)
-from pipeline.known_networks import as_keras_reads_it
 from slicer_bridge import sequence_scene as s
 from slicer_bridge.support import add_volume
 from VoxelMorphRegistrationLib.errors import CancelledError, InputError, ModelError
@@ -21,16 +19,16 @@ from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.adaptation import AdaptationRequest, adapt_model
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker
 
-FEW_STEPS = Adaptation(steps=40, resolution="full", threads=1, learning_rate=3e-3)
+FEW_STEPS = Adaptation(steps=30, resolution="full", threads=1, learning_rate=1e-2)
 
 
 @pytest.fixture
 def network(tmp_path, monkeypatch):
-    """A small network that moves nothing, an empty list of own models, and a folder for all that is temporary."""
+    """A small network to begin with, an empty list of own models, and a folder for all that is temporary."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    yield str(as_keras_reads_it(Path(s.still_network(tmp_path))))
+    yield s.wrong_network(tmp_path)
     close_shared_worker()
 
 
@@ -52,7 +50,7 @@ def test_a_sequence_gives_a_model_of_its_own_and_too_little_time_gives_none(scen
     progress = Progress(lambda stage, fraction: stages.append((fraction, stage)))
     card = adapt_model(AdaptationRequest(browser, "", network, FEW_STEPS), progress)
     assert (card.name, card.title) == ("Adapted-to-CT", "Adapted to CT")
-    assert "adapted to 6 volumes in 40 steps" in card.description
+    assert "adapted to 6 volumes in 30 steps" in card.description
     assert own_models() == ["Adapted-to-CT"]
     assert Catalogue().is_available(card)
     assert any("to go" in stage for _, stage in stages)

@@ -100,9 +100,10 @@ def adapt(
     say("Checking the adapted model", 0.98)
     after = float(np.mean(trainer.validate()))
     if not after <= (1 - _LEAST_GAIN) * before:
+        time_given, done = _many(options.minutes, "minute"), _many(trainer.step, "step")
         raise ModelError(
-            f"Nothing was gained in {_time(options.minutes)} ({trainer.step} steps: {_left(before, after)}), so no "
-            f"model was added; give it more time, or keep {start.card.title}, which may suit these volumes as it is."
+            f"Nothing was gained in {time_given} ({done}: {_left(before, after)}), so no model was added; give it more "
+            f"time, or keep {start.card.title}, which may suit these volumes as it is."
         )
     weights = folder / MODEL_NAME
     of = f"{len(images)} volumes" if len(images) == len(frames) else f"{len(images)} of {len(frames)} volumes"
@@ -142,5 +143,5 @@ def _left(before: float, after: float) -> str:
     return f"{100 * after:.1f} % of their difference left, {100 * before:.1f} % before"
 
 
-def _time(minutes: float) -> str:
-    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+def _many(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
