@@ -35,15 +35,37 @@ ROWS = {
     for row in (
         Row("main", "two T1 brains, affinely normalised", "dice", brain=True),
         Row("bert", "T1 brain to another in its native position", "dice", brain=True),
-        Row("inverted", "main, the moving brain's contrast inverted", "dice", brain=True, made_from="inverted"),
-        Row("biased", "main, a bias field of 0.5 to 2 on the moving brain", "dice", brain=True, made_from="biased"),
+        Row(
+            "inverted",
+            "the first two brains, the moving one's contrast inverted",
+            "dice",
+            brain=True,
+            made_from="inverted",
+        ),
+        Row(
+            "biased",
+            "the first two brains, a bias field of 0.5 to 2 on the moving one",
+            "dice",
+            brain=True,
+            made_from="biased",
+        ),
         Row("trunk", "trunk CT, a known motion of 9 mm", "dice", made_from="trunk"),
         Row("trunk-large", "trunk CT, a known motion of 14 mm", "dice", made_from="trunk-large"),
-        Row("trunk-inverted", "trunk, the moving CT inverted", "dice", made_from="trunk-inverted"),
+        Row(
+            "trunk-inverted",
+            "trunk CT, the motion of 9 mm, the moving one inverted",
+            "dice",
+            made_from="trunk-inverted",
+        ),
         Row("ultrasound", "4-D cardiac ultrasound, frame 2 to frame 5", "ncc", made_from="ultrasound"),
-        Row("ultrasound-late", "the same, frame 4 to frame 5", "ncc", made_from="ultrasound-late"),
+        Row("ultrasound-late", "4-D cardiac ultrasound, frame 4 to frame 5", "ncc", made_from="ultrasound-late"),
         Row("head", "T1 head with skull, a known motion of 6 mm", "error_mm", made_from="head"),
-        Row("head-inverted", "head, the moving one inverted", "error_mm", made_from="head-inverted"),
+        Row(
+            "head-inverted",
+            "T1 head with skull, the motion of 6 mm, the moving one inverted",
+            "error_mm",
+            made_from="head-inverted",
+        ),
     )
 }
 
