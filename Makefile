@@ -44,7 +44,8 @@ screenshots: .venv/.test
 	$(PY) Testing/screenshots.py
 
 docs: .venv/.docs
-	$(BIN)/mkdocs build --quiet --strict --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "Written: docs-output/index.html"
 
 clean:
 	rm -rf .venv .venv-bench demo-output bench-output docs-output

@@ -3,11 +3,13 @@
 - Pictures of ``Resources/Screenshots`` lie outside ``Docs``: they are added, and links to them made to fit.
 - Pages that the navigation names and that are not written yet are left out; those that it does not name come last.
 - The command line's reference is written by the parsers themselves.
+- A page that would fetch a script, style or picture from elsewhere fails the build.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_BE_MISSING = ("benchmarks.md", "checking.md", "reliability.md", "reports.md")
 COMMANDS_MARKER = "<!-- commands -->"
 _SCREENSHOTS = "Resources/Screenshots"
+_FETCHED = re.compile(
+    r"""<(script|img|iframe|link(?=[^>]*rel="?(stylesheet|preload)))[^>]*(src|href)="?(?P<address>https?://[^"> ]+)"""
+)
 _log = logging.getLogger("mkdocs.hooks.docs")
 
 
@@ -47,6 +52,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if COMMANDS_MARKER in text:
         text = text[: text.index(COMMANDS_MARKER)] + command_line_reference()
     return text
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Fail where a page would fetch anything from elsewhere."""
+    from mkdocs.exceptions import PluginError
+
+    if found := _FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} fetches {found['address']}; the site has to be complete in itself")
+    return output
 
 
 def command_line_reference() -> str:
