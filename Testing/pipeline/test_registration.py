@@ -180,7 +180,7 @@ def test_a_result_tells_what_ran_and_how_good_it_is(shifted):
         "check",
     ]
     assert re.fullmatch(
-        r"Similarity 0\.\d{3} before, \d\.\d{3} after; 0 % folded; .* s \(shift, \w+\)\.", shifted.summary()
+        r"Similarity 0\.\d{3} before, \d\.\d{3} after; 0 % folded; .* s \(Test model shift, \w+\)\.", shifted.summary()
     )
     assert "LIA (quarter resolution)" in shifted.plan
 
