@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_runs_come_back_from_json() -> None:
     assert machine == MACHINE
 
 
-def _kept(folder: Path, made: Pair, machine: Machine = MACHINE) -> store.Store:
+def _kept(folder: Path, machine: Machine = MACHINE) -> store.Store:
     return store.Store(folder / "runs", machine, folder / "no-python")
 
 
@@ -135,23 +136,34 @@ def test_a_kept_run_is_used_until_what_it_was_made_of_changes(tmp_path: Path) ->
     for path in made.files:
         path.write_text(path.name)
     run = _run("trunk", "elastix", 40.0, 0.7)
-    kept = _kept(tmp_path, made)
+    kept = _kept(tmp_path)
     assert kept.load(made, "elastix") is None
     kept.save(made, run)
     assert kept.load(made, "elastix") == run
     assert kept.load(made, "syn") is None
-    assert _kept(tmp_path, made, Machine("another CPU", 2, 2**30, "a system", 2)).load(made, "elastix") is None
+    assert _kept(tmp_path, Machine("another CPU", 2, 2**30, "a system", 2)).load(made, "elastix") is None
 
     other = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "other")
     (tmp_path / "other").write_text("not what it was")
     assert kept.load(other, "elastix") is None
 
 
+def test_a_volume_compressed_again_is_the_same_volume(tmp_path: Path) -> None:
+    made = Pair("trunk", "a pair", tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz")
+    again = Pair("trunk", "a pair", tmp_path / "again.nii.gz", tmp_path / "moving.nii.gz")
+    for path, when in zip((*made.files, again.fixed), (1, 2, 3), strict=True):
+        path.write_bytes(gzip.compress(b"a volume", mtime=when))
+    kept = _kept(tmp_path)
+    kept.save(made, _run("trunk", "elastix", 40.0, 0.7))
+    assert made.fixed.read_bytes() != again.fixed.read_bytes()
+    assert kept.load(again, "elastix") is not None
+
+
 def test_a_failed_run_is_not_kept_as_finished(tmp_path: Path) -> None:
     made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
     for path in made.files:
         path.write_text(path.name)
-    kept = _kept(tmp_path, made)
+    kept = _kept(tmp_path)
     kept.save(made, Run("trunk", "elastix", failure="it crashed"))
     assert kept.load(made, "elastix") is None
 
@@ -160,7 +172,7 @@ def test_a_record_of_another_judge_without_its_field_is_made_anew(tmp_path: Path
     made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
     for path in made.files:
         path.write_text(path.name)
-    kept = _kept(tmp_path, made)
+    kept = _kept(tmp_path)
     kept.save(made, _run("trunk", "elastix", 40.0, 0.7))
     record = kept.home("trunk", "elastix") / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"judge": "another"}))
@@ -171,7 +183,7 @@ def test_ours_leave_no_fields_behind(tmp_path: Path) -> None:
     made = Pair("trunk", "a pair", tmp_path / "fixed", tmp_path / "moving")
     for path in made.files:
         path.write_text(path.name)
-    kept = _kept(tmp_path, made)
+    kept = _kept(tmp_path)
     for method in ("default", "elastix"):
         home = kept.home("trunk", method)
         home.mkdir(parents=True)
