@@ -32,7 +32,7 @@ def _body(
     title: str, records: Sequence[Record], reports: Mapping[str, str], provenance: Provenance
 ) -> Iterator[Element]:
     yield parts.heading("Batch report", [title], provenance.made)
-    yield parts.verdict(*_verdict(records))
+    yield parts.verdict(*_verdict(records), badge="" if all(record.is_finished for record in records) else "Incomplete")
     yield parts.tiles(_tiles(records))
     yield parts.section(
         "Cases",

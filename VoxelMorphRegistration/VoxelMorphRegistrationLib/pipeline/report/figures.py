@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from VoxelMorphRegistrationLib.pipeline.report.images import Pixels
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid, Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
+_MARGIN = 1.08
 _MOST_PIXELS = 400
 _LEAST_PIXELS = 320
 _GRID_LINES = 20
@@ -63,7 +64,8 @@ def pair_pictures(
 
     ``jacobian`` is its determinant, where it is known already.
     """
-    cube = Cube.around_content(fixed)
+    content = Cube.around_content(fixed)
+    cube = replace(content, side=_MARGIN * content.side)
     pixels = int(np.clip(cube.side / float(fixed.grid.spacing.min()), _LEAST_PIXELS, most_pixels))
     jacobian = jacobian or field.jacobian_determinant()
     views = [_View.of(cube.plane(name, pixels), fixed, moving, field, jacobian) for name in DIRECTIONS]

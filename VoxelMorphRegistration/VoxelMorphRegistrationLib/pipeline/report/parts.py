@@ -24,10 +24,10 @@ def pair_title(moving: str, fixed: str) -> list[Child]:
     return [moving, element("span", " → ", class_="arrow", title="registered to"), fixed]
 
 
-def verdict(level: Level, sentence: str) -> Element:
-    """What to think of it, in one sentence."""
-    badge = element("strong", _BADGES[level])
-    return element("div", badge, element("p", sentence), class_=f"verdict {level}", role="status")
+def verdict(level: Level, sentence: str, badge: str = "") -> Element:
+    """What to think of it, in one sentence, with a word or two before it."""
+    named = element("strong", badge or _BADGES[level])
+    return element("div", named, element("p", sentence), class_=f"verdict {level}", role="status")
 
 
 def remarks(found: Sequence[Remark]) -> Element | None:

@@ -68,7 +68,7 @@ class _Frame:
     @classmethod
     def around(cls, x_low: float, x_high: float, y_low: float, y_high: float) -> _Frame:
         if y_high - y_low < 1e-9:
-            y_low, y_high = y_low - 0.5, y_high + 0.5
+            y_low, y_high = (0.0, 1.0) if y_low == y_high == 0 else (y_low - 0.5, y_high + 0.5)
         return cls(x_low, x_high if x_high > x_low else x_low + 1, _ticks(y_low, y_high, 5))
 
     def x(self, value: float) -> float:

@@ -69,7 +69,7 @@ def _body(
     yield tiles_mask()
     yield from (pictures.store() for _, pictures in shown)
     yield parts.heading("Sequence report", [frames.name], provenance.made)
-    yield parts.verdict(*_verdict(result, remarks))
+    yield parts.verdict(*_verdict(result, remarks), badge="Incomplete" if result.failed else "")
     yield parts.tiles(_tiles(result))
     asked = f"Asked to {DIRECTIONS[options.direction]}; {MODES[options.mode]}. Frames are counted from 0."
     yield parts.section("Over time", hint(asked), element("div", list(_plots(result)), class_="plots"))
@@ -160,8 +160,8 @@ def _plots(result: SequenceResult) -> Iterator[Element]:
 
     yield over_time(
         "Similarity to the reference",
-        ("after", lambda r: r.similarity_after),
         ("before", lambda r: r.similarity_before),
+        ("after", lambda r: r.similarity_after),
     )
     yield over_time(
         "Displacement",
