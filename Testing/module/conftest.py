@@ -65,6 +65,6 @@ def panel(host, cache, temporary, library) -> Iterator[Any]:
         yield panel
     finally:
         panel.widget.cleanup()
-        user.wait_until(lambda: not children() and not our_threads(), 5, "the end of processes and threads")
+        user.wait_until(lambda: not children() and not our_threads(), 60, "the end of processes and threads")
     assert [path.name for path in temporary.iterdir()] == []
     assert [path.name for path in cache.iterdir() if path.suffix in (".part", ".lock")] == []

@@ -92,11 +92,11 @@ class Panel:
         assert self.ui.applyButton.text == "Cancel"
         user.click(self.ui.applyButton)
 
-    def wait(self, seconds: float = 90.0) -> None:
+    def wait(self, seconds: float = 900.0) -> None:
         """Until nothing runs any more."""
         user.wait_until(lambda: not self.panel.control.busy, seconds, "the end of what runs")
 
-    def wait_for_stage(self, beginning: str, seconds: float = 60.0) -> None:
+    def wait_for_stage(self, beginning: str, seconds: float = 600.0) -> None:
         user.wait_until(lambda: self.status.startswith(beginning), seconds, f"the stage '{beginning}'")
 
     def run(self) -> None:
