@@ -48,14 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = Machine.this_one(runs.THREADS)
     store = Store(options.output.absolute() / "runs", machine, options.peer_python.absolute())
     volumes = options.output.absolute() / "volumes"
-    asked = {}
+    found = _kept(store, volumes)
     for row in rows:
         for run in _runs(row, options, store, volumes):
-            asked[run.pair, run.method] = run
+            found[run.pair, run.method] = run
             # After each run, so that one who stops the comparison has what was done until then.
-            _write(options.output, asked, machine)
-    found = _kept(store, volumes) | asked
-    _write(options.output, found, machine)
+            _write(options.output, found, machine)
     print(report.as_text(found, machine))
     return int(any(run.failure for run in found.values()))
 

@@ -53,8 +53,7 @@ model and engine warm, files read and written. Elastix's time is that of the reg
 
 _COLD = """\
 From the start of the process, files in the disk cache. The peers have no engine to load: a later job takes as long as \
-the first. The cold commands above all figures of the main pair are a whole `register` from a shell, both outputs \
-written."""
+the first. "Cold command", among the main pair's figures, is a whole `register` from a shell, both outputs written."""
 
 _LEFT_OUT = """\
 **uniGradICON** (the nearest peer: one network for any anatomy) was not run. Its package is on PyPI, but its weights \

@@ -145,9 +145,11 @@ def figures(runs: Runs) -> list[str]:
     parts = []
     for row in ROWS.values():
         if made := _of_row(runs, row):
-            cells = [[number(_value(run, path), form) for _, path, form in _COLUMNS] for run in made]
-            lines = [[TITLES[run.method], *line] for run, line in zip(made, cells, strict=True)]
-            head = ["method", *(heading for heading, _, _ in _COLUMNS)]
+            lines = []
+            columns = [column for column in _COLUMNS if any(_value(run, column[1]) is not None for run in made)]
+            for run in made:
+                lines.append([TITLES[run.method], *(number(_value(run, path), form) for _, path, form in columns)])
+            head = ["method", *(heading for heading, _, _ in columns)]
             parts += [f"## {row.name}: {row.title}", table(head, lines), *_doubts(made)]
     return parts
 
