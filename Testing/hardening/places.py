@@ -3,11 +3,10 @@
     python Testing/hardening/places.py [--commands register ...] [--write]
 
 In folders with odd names the commands read their inputs and write their outputs as anywhere. In a folder that cannot be
-written to, and on a disk of 32 kB, each has to end with its exit code and one sentence, and leave no file there, but for the finished frames or cases of
-``sequence`` and ``batch``, which are kept to go on from. Both
-are file systems in memory, mounted for the purpose, since root may write anywhere: without the right to mount, a
-read-only folder is one without the permission to write, and the full disk is left out. ``--write`` puts the figures
-into Docs/reliability.md.
+written to, and on a disk of 32 kB, each has to end with its exit code and one sentence, and leave no file there, but
+for the finished frames or cases of ``sequence`` and ``batch``, which are kept to go on from. Both are file systems in
+memory, mounted for the purpose, since root may write anywhere: without the right to mount, a read-only folder is one
+without the permission to write, and the full disk is left out. ``--write`` puts the figures into Docs/reliability.md.
 """
 
 from __future__ import annotations

@@ -424,10 +424,7 @@ TARGETS: dict[str, Target] = {
     "cases.csv": Target(_cases_seeds, _read_cases, lists=True),
     "sequence folders": Target(_store_seeds, _read_store),
     "case folders": Target(_case_seeds, _read_case),
-    "jobs": Target(
-        _job_seeds, _read_job, (LookupError, TypeError, ValueError, AttributeError, OSError, RegistrationError),
-        for_users=False,
-    ),
+    "jobs": Target(_job_seeds, _read_job, (Exception,), for_users=False),
     "package folders": Target(_package_seeds, _read_packages, batch=100),
     "checkpoints": Target(_checkpoint_seeds, _read_checkpoint, batch=100),
     "training curves": Target(_curve_seeds, lambda f: read_curve(entry(f)), batch=100),

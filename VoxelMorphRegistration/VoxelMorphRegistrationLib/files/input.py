@@ -21,8 +21,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises FileError if it does not, or for whatever a parser in the block raises on it: no one class covers
     what they make of damaged bytes. The library's own errors pass.
     """
-    source = Path(path).expanduser()
-    if not source.exists():
+    source = Path(os.path.expanduser(path))  # pathlib's own raises for a user who does not exist
+    if not os.path.exists(source):  # and this for a name that is too long
         raise FileError(f"{source} does not exist; check the name and the folder.")
     try:
         yield source

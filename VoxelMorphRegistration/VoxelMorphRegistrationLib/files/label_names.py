@@ -34,7 +34,7 @@ def read_label_names(path: str | os.PathLike[str]) -> dict[int, str]:
 
 def names_in_segmentation(path: str | os.PathLike[str]) -> dict[int, str]:
     """The names of segments in a ``.seg.nrrd`` that Slicer saved; none for any other file."""
-    source = Path(path).expanduser()
+    source = Path(os.path.expanduser(path))
     if not source.name.lower().endswith(".nrrd"):
         return {}
     with reading(source):
@@ -46,5 +46,7 @@ def names_in_segmentation(path: str | os.PathLike[str]) -> dict[int, str]:
     return {
         int(value): said[name]
         for key, value in said.items()
-        if key.endswith("_LabelValue") and (name := key.replace("_LabelValue", "_Name")) in said
+        if key.endswith("_LabelValue")
+        and value.strip().isdecimal()
+        and (name := key.replace("_LabelValue", "_Name")) in said
     }

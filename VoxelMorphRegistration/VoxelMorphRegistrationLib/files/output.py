@@ -18,6 +18,8 @@ from pathlib import Path
 from VoxelMorphRegistrationLib.errors import OutputError, RegistrationError
 
 _PROBE_BYTES = 64 * 1024
+_KEPT_OF_NAME = 40
+"""Characters of a file's name, its ending above all, in that of the temporary one: no name has more than 255 bytes."""
 
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
 
@@ -48,7 +50,7 @@ def check_output(path: str | os.PathLike[str], known: Iterable[str], what: str) 
     Raises OutputError for an unknown ending, a folder that is missing or cannot be written, or a path that is
     a folder.
     """
-    target = Path(path).expanduser()
+    target = Path(os.path.expanduser(path))
     require_suffix(target, known, what)
     _require_place(target)
     if code := _probe(target.parent):
@@ -63,9 +65,9 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises OutputError, in one sentence, for whatever the operating system or ITK says while writing; ``path``
     is then as it was before. The block may write nothing else.
     """
-    target = Path(path).expanduser()
+    target = Path(os.path.expanduser(path))
     _require_place(target)
-    temporary = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name}")
+    temporary = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name[-_KEPT_OF_NAME:]}")
     try:
         yield temporary
         waiting = _waiting.get()
@@ -113,14 +115,14 @@ def _remove(path: Path) -> None:
 
 
 def _require_place(target: Path) -> None:
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):  # pathlib's own raises for a name that is too long
         raise OutputError(
             f"The folder {target.parent} does not exist; make it first, or write {target.name} elsewhere."
         )
-    if target.is_dir():
+    if os.path.isdir(target):
         raise OutputError(f"{target} is a folder; give a file name in it.")
     uncompressed = target.with_suffix("")
-    if target.name.lower().endswith(".nii.gz") and uncompressed.exists():
+    if target.name.lower().endswith(".nii.gz") and os.path.exists(uncompressed):
         # https://github.com/InsightSoftwareConsortium/ITK/issues/2243
         raise OutputError(
             f"{uncompressed.name} lies beside {target}, and Slicer and other programs built on ITK would read its "

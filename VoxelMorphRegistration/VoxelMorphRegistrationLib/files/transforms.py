@@ -104,9 +104,12 @@ def read_affine(path: str | os.PathLike[str]) -> Floats:
     """The 4x4 RAS matrix of an ITK linear transform file. Raises as ``read_field``."""
     with reading(path) as source:
         transform = sitk.ReadTransform(str(source))
-    if not transform.IsLinear():
-        raise InputError(f"{source.name} holds a transform that is not linear.")
-    return bridge.affine_from_sitk(transform)
+        if not transform.IsLinear() or transform.GetDimension() != 3:
+            raise InputError(f"{source.name} holds a transform that is not linear, or not of three dimensions.")
+        matrix = bridge.affine_from_sitk(transform)
+        if not np.isfinite(matrix).all():
+            raise InputError(f"{source.name} holds a matrix that is not finite (NaN or infinity); write it again.")
+    return matrix
 
 
 # ---- writers -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,12 +83,12 @@ class ModelCard:
         """A card from its JSON text, checked; ``name`` is what messages call it. Raises ModelError."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"The model card {name} cannot be read as JSON ({error}).") from error
         try:
             card: ModelCard = _build(cls, values, "")
             _check(card)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ModelError(f"The model card {name} cannot be used: {error}.") from error
         return card
 
@@ -135,13 +136,13 @@ def _check(card: ModelCard) -> None:
         sum(letter in axis for letter in card.orientation) != 1 for axis in ("RL", "AP", "SI")
     ):
         raise ValueError(f'"orientation" is {card.orientation!r} and has to name three axes, like LIA')
-    if min(card.spacing_mm) <= 0:
+    if not all(0 < spacing < math.inf for spacing in card.spacing_mm):
         raise ValueError('"spacing_mm" has to be positive')
-    if not all(0 <= a < b for a, b in zip(card.smallest_extent_mm, card.largest_extent_mm, strict=True)):
+    if not all(0 <= a < b < math.inf for a, b in zip(card.smallest_extent_mm, card.largest_extent_mm, strict=True)):
         raise ValueError('"smallest_extent_mm" has to be smaller than "largest_extent_mm" on every axis')
     if card.shape_multiple < 1:
         raise ValueError('"shape_multiple" has to be at least 1')
-    if card.intensity.level <= 0:
+    if not 0 < card.intensity.level < math.inf:
         raise ValueError('"intensity.level" has to be positive')
     if Path(card.file_name).name != card.file_name or not card.file_name:
         raise ValueError('"file_name" has to be the name of a file without folders')

@@ -92,9 +92,11 @@ class _Manifest:
     def read(cls, folder: Path) -> _Manifest | None:
         """The manifest of a folder, None if there is none that can be read."""
         try:
-            return cls(**json.loads((folder / _MANIFEST).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = cls(**json.loads((folder / _MANIFEST).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        kinds = {"python": str, "platform": str, "packages": dict, "host": dict, "size_bytes": int}
+        return found if all(isinstance(getattr(found, name), kind) for name, kind in kinds.items()) else None
 
     def write(self, folder: Path) -> None:
         (folder / _MANIFEST).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")

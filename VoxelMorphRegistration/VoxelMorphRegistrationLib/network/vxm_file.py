@@ -26,6 +26,7 @@ GRAPHS = ("Model", "Functional", "Sequential")  # the classes under which Keras 
 STRIDED = "VxmStrided"  # the class name of a network without pooling, which VxmDense cannot be
 
 _DEFAULT_FEATURES = [[16, 32, 32, 32], [32, 32, 32, 32, 32, 16, 16]]
+_MOST_LEVELS = 64
 _ADD_IT = "add it to the models, which converts it (voxelmorph-registration models add FILE, or in the panel)"
 
 
@@ -51,7 +52,7 @@ def read_vxm_dense(path: Path) -> VxmDenseModel:
         )
     try:
         return assemble_vxm_dense(file.name, file.config, file.layers)
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise ModelError(f"{file.name} has a configuration that cannot be understood; {DOWNLOAD_AGAIN}.") from error
 
 
@@ -75,6 +76,8 @@ def assemble_vxm_dense(name: str, config: dict[str, Any], layers: LayerArrays) -
     if svf != 1 and (steps == 0 or integration == 1):
         raise refuse(f"its field is at 1/{svf:g} resolution and nothing brings it to the image's")
     per_level = int(config.get("nb_unet_conv_per_level") or 1)
+    if max(per_level, int(config.get("nb_unet_levels") or 1)) > _MOST_LEVELS:
+        raise refuse("it has more levels than a volume can be halved")
     try:
         encoder_features, decoder_features = feature_lists(config, per_level)
     except (TypeError, ValueError) as error:
@@ -136,7 +139,7 @@ def _assemble_strided(file: KerasFile) -> VxmDenseModel:
             integration_steps=int(config["int_steps"]),
             stride_padding=(before, after),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelError(
             f"{file.name} has a configuration that cannot be understood; add the original again."
         ) from error

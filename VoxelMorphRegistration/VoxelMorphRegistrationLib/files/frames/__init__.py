@@ -42,7 +42,8 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     """
     with reading(path) as source:
         frames = _folder(source) if source.is_dir() else _file(source)
-    if len(frames) < 2:
+        count = len(frames)  # of a damaged header it may be what no length can be
+    if count < 2:
         frames.close()
         raise InputError(
             f"{source.name} holds one frame only; a sequence has at least two: "

@@ -34,7 +34,7 @@ def read(file: KerasFile) -> Original:
     try:
         graph = _Graph(file)
         return Original(graph.family, graph.model, graph.evaluate)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelError(
             f"{file.name} is a Keras graph that is not laid out like a registration network of VoxelMorph; choose a "
             "model of VoxelMorph."

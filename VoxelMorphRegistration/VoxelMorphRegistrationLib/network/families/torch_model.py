@@ -58,7 +58,7 @@ def read(path: Path) -> Original:
         config, state = dict(content["config"]), dict(content["model_state"])
         state = {key.removeprefix("module."): value for key, value in state.items()}
         return _Network(path.name, config, state).original()
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(
             f"{path.name} does not hold a VxmDense network of VoxelMorph's PyTorch backend; choose one that its "
             "VxmDense.save wrote."

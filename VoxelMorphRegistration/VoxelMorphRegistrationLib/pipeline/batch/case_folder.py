@@ -59,7 +59,7 @@ class CaseFolder:
         values = _read_json(self.path / MARKER)
         try:
             record = Record.from_json(values) if values else None
-        except (KeyError, TypeError, AttributeError):  # not by this program, or by another version of it
+        except (KeyError, TypeError, ValueError, AttributeError):  # not by this program, or by another version of it
             return None
         return record if record and self._holds(record) else None
 
@@ -82,7 +82,7 @@ class CaseFolder:
         """
         if values := _read_json(self.path / STARTED):
             keep = False
-            with suppress(KeyError, TypeError, AttributeError):
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
                 before = Identity.from_json(values["identity"])
                 keep = before.is_same(identity, but_for="sequence")
                 if before.is_same(identity):
@@ -117,7 +117,7 @@ class CaseFolder:
             return all(
                 (self.path / output["file"]).stat().st_size == output["bytes"] for output in record.outputs.values()
             )
-        except (OSError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
     def _clear(self) -> None:
@@ -134,7 +134,7 @@ def now() -> str:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 

@@ -26,6 +26,7 @@ DEFAULT_OUTPUTS = ("transform.h5", "moved.nii.gz")
 DEFAULT_LABELS_OUTPUT = "moved_labels.nii.gz"
 
 _LONGEST_NAME = 100
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"\w(?:[\w .+-]*[\w+-])?")
 _RESERVED_BY_WINDOWS = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
@@ -57,8 +58,8 @@ def read_cases(path: str | os.PathLike[str], catalogue: Catalogue | None = None)
 
     Raises FileError where it cannot be read, and CasesFileError that lists everything that is wrong in it.
     """
-    source = Path(path).expanduser()
-    rows = _rows(_text(source))
+    source = Path(os.path.expanduser(path))
+    rows = _rows(_text(source), source)
     header_line, header = next(rows, (1, []))
     problems = _header_problems(header_line, header)
     if problems:
@@ -121,18 +122,21 @@ def _text(source: Path) -> str:
         raise FileError(f"The cases file {source} cannot be read ({error.strerror}); check its name.") from error
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number, from 1, and cells of each row that says something."""
+def _rows(text: str, source: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number, from 1, and cells of each row that says something. Raises FileError for what is no CSV."""
     lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
     head = next(lines, "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     before = 0
-    for cells in reader:
-        line, before = before + 1, reader.line_num
-        stripped = [cell.strip() for cell in cells]
-        if any(stripped) and not stripped[0].startswith("#"):
-            yield line, stripped
+    try:
+        for cells in reader:
+            line, before = before + 1, reader.line_num
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped) and not stripped[0].startswith("#"):
+                yield line, stripped
+    except csv.Error as error:
+        raise FileError(f"{source} is no CSV file from line {before + 1} on ({error}); save it again.") from error
 
 
 def _header_problems(line: int, header: list[str]) -> list[Problem]:
@@ -177,7 +181,7 @@ def _fault(column: Column, value: str, kind: Kind) -> str:
     if column.choices and value not in column.choices:
         return f"is not one of {', '.join(column.choices)}"
     smallest = column.smallest
-    if smallest is not None and not (value.isascii() and value.isdigit() and int(value) >= smallest):
+    if smallest is not None and not (_WHOLE_NUMBER.fullmatch(value) and int(value) >= smallest):
         return f"is not a whole number of {smallest} or more"
     return ""
 
@@ -228,20 +232,20 @@ class _RowReader:
 
     def _existing(self, column: str, value: str) -> str:
         path = self._path(value)
-        if not path.exists():
+        if not os.path.exists(path):  # pathlib's own raises for a name that is too long
             self._wrong(column, f"{path} does not exist")
         elif not os.access(path, os.R_OK):
             self._wrong(column, f"{path} may not be read")
         return str(path)
 
     def _path(self, value: str) -> Path:
-        return Path(os.path.normpath(self._folder / Path(value).expanduser()))
+        return Path(os.path.normpath(self._folder / os.path.expanduser(value)))
 
     def _model(self, value: str) -> str:
         if value in self._models:
             return value
         path = self._path(value)
-        if not path.is_file():
+        if not os.path.isfile(path):
             known = ", ".join(sorted(self._models))
             self._wrong("model", f"'{value}' is neither a model's name ({known}) nor a file")
         return str(path)

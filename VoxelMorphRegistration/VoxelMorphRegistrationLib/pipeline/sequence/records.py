@@ -62,7 +62,7 @@ class FrameRecord:
 
     @classmethod
     def from_json(cls, text: str) -> FrameRecord:
-        """Raises ValueError, KeyError or TypeError for what is no record."""
+        """Raises ValueError, KeyError, TypeError, AttributeError or OverflowError for what is no record."""
         values: dict[str, Any] = json.loads(text, object_hook=_with_nan)
         values["structures"] = tuple(
             StructureMotion(**{**each, "centroid_ras": tuple(map(_number, each["centroid_ras"]))})
@@ -70,7 +70,9 @@ class FrameRecord:
         )
         values["files"] = tuple((str(path), int(size)) for path, size in values["files"])
         values["built_on"] = tuple(values["built_on"])
-        values["affine"] = tuple(tuple(row) for row in values["affine"])
+        values["affine"] = tuple(tuple(map(float, row)) for row in values["affine"])
+        if [len(row) for row in values["affine"]] not in ([], [4, 4, 4, 4]):
+            raise ValueError("an affine that is no 4x4 matrix")
         values["warnings"] = tuple(values["warnings"])
         return cls(**values)
 

@@ -43,7 +43,7 @@ class SequenceStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Makes nothing yet."""
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(os.path.expanduser(folder))
 
     # ---- the sequence as a whole -----------------------------------------------------------------------------------
 
@@ -51,12 +51,12 @@ class SequenceStore:
     def description(self) -> dict[str, Any]:
         """What ``sequence.json`` says; empty where nothing was begun. Raises FileError where it is damaged."""
         path = self.folder / "sequence.json"
-        if not path.exists():
+        if not os.path.exists(path):  # pathlib's own raises for a name that is too long
             return {}
         try:
             said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             said["identity"].items()
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise FileError(
                 f"{path} cannot be read, so nothing tells what {self.folder} holds; give an empty folder."
             ) from error
@@ -68,7 +68,8 @@ class SequenceStore:
         Raises InputError, naming what differs, for a folder that was made otherwise or holds something else.
         """
         before = self.description
-        if not before and self.folder.is_dir() and any(p for p in self.folder.iterdir() if not p.name.startswith(".")):
+        there = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        if not before and any(not name.startswith(".") for name in there):
             raise InputError(f"{self.folder} holds other files; give an empty folder, or one that is not there yet.")
         plain = json.loads(json.dumps(identity))
         if before and before["identity"] != plain:
@@ -130,7 +131,7 @@ class SequenceStore:
         try:
             record = FrameRecord.from_json(self.path("frame", frame).read_text(encoding="utf-8"))
             whole = all((self.folder / name).stat().st_size == size for name, size in record.files)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return None
         return record if whole and record.frame == frame else None
 

@@ -49,7 +49,7 @@ class Checkpoint:
                     for name in ("weights", "averaged", "optimiser")
                 }
                 return cls(int(file["step"]), float(file["seconds"]), str(file["settings"]), **parts)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # a damaged zip may raise anything
             raise InputError(
                 f"The checkpoint {path} cannot be read ({error}); remove it to start the training anew."
             ) from error

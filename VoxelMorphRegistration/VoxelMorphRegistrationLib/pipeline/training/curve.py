@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from VoxelMorphRegistrationLib.errors import FileError
+
 COLUMNS = ("step", "seconds", "loss", "residual", "validation_residual", "validation_harmed")
 
 
@@ -33,11 +35,14 @@ class LossCurve:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a curve; empty values are NaN. No file is no rows."""
+    """The rows of a curve; empty values are NaN. No file is no rows. Raises FileError for a damaged one."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(row[name] or "nan") for name in COLUMNS} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{name: float(row[name] or "nan") for name in COLUMNS} for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise FileError(f"{path} is no loss curve, or is damaged; remove it to draw a new one.") from error
 
 
 def draw_curve(source: Path, picture: Path) -> bool:
