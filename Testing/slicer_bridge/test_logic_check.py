@@ -58,13 +58,12 @@ def shifted(amount: float = SHIFT):
     return node
 
 
-def segmentation(name: str, shift: float, names: tuple[str, ...]):
-    """Spheres, as segments with binary labelmaps of their own geometry."""
-    import slicer
+def segmentation(volume, shift: float, names: tuple[str, ...]):
+    """Spheres, as segments with binary labelmaps on the voxels of a volume node."""
     import vtk
 
-    node = new("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
+    node = new("vtkMRMLSegmentationNode", f"in {volume.GetName()}")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for n, segment in enumerate(names):
         sphere = vtk.vtkSphereSource()
         sphere.SetCenter(shift + 25 * n, 10, 0)
@@ -73,7 +72,6 @@ def segmentation(name: str, shift: float, names: tuple[str, ...]):
         sphere.SetThetaResolution(30)
         sphere.Update()
         node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), segment, (1, 0, 0))
-    assert slicer.mrmlScene.IsNodePresent(node)
     return node
 
 
@@ -103,8 +101,8 @@ def test_a_right_transform_with_everything_there_is_to_compare(logic, scene, nod
         fixed,
         moving,
         shifted(),
-        segmentation("here", 0, ("liver", "spleen")),
-        segmentation("there", SHIFT, ("spleen", "liver")),
+        segmentation(fixed, 0, ("liver", "spleen")),
+        segmentation(moving, SHIFT, ("spleen", "liver")),
         markups("p", places),
         markups("q", np.add(places, [SHIFT, 0, 0])),
         jacobian,
@@ -217,23 +215,24 @@ def test_labelmaps_belong_together_by_their_numbers(logic, nodes):
 
 def test_bad_input_changes_nothing(logic, scene, nodes):
     fixed, moving = nodes
-    before = scene.GetNumberOfNodes()
     transform, empty = shifted(), new("vtkMRMLMarkupsFiducialNode", "empty")
+    drawn, nothing = segmentation(moving, 0, ("x",)), new("vtkMRMLSegmentationNode", "none")
+    before = scene.GetNumberOfNodes()
     for arguments, sentence in (
         ((fixed, fixed, transform), "are the same"),
         ((fixed, moving, None), "no transform to check"),
         ((fixed, moving, moving), "not a transform node"),
-        ((fixed, moving, transform, None, segmentation("s", 0, ("x",))), "nothing to be compared with"),
+        ((fixed, moving, transform, None, drawn), "nothing to be compared with"),
         ((fixed, moving, transform, None, None, empty), "on both sides"),
         ((fixed, moving, transform, None, None, empty, empty), "have no points"),
-        ((fixed, moving, transform, new("vtkMRMLSegmentationNode", "none")), "has no segments"),
+        ((fixed, moving, transform, nothing), "has no segments"),
         ((fixed, moving, transform, None, None, None, None, fixed), "would replace"),
     ):
         with pytest.raises(InputError, match=sentence):
             logic.checkRegistration(*arguments)
     with pytest.raises(CancelledError):
         logic.checkRegistration(fixed, moving, transform, isCancelled=lambda: True)
-    assert scene.GetNumberOfNodes() == before + 4  # the transform, the point list and both segmentations, made above
+    assert scene.GetNumberOfNodes() == before
 
 
 def test_grid_and_arrows_are_shown_and_hidden(scene, nodes):

@@ -161,7 +161,7 @@ def test_a_transform_that_does_nothing_is_said_to_do_nothing(fixed, moving):
 def test_a_wrong_inverse_is_measured_and_called_wrong(fixed, moving):
     field = bump_field(fixed.grid, 10.0, 25.0)
     right = check_registration(fixed, moving, field, inverse=field.inverse())
-    wrong = check_registration(fixed, moving, field, inverse=field)
+    wrong = check_registration(fixed, moving, field, inverse=linear_map(affine(np.eye(3), (20, 0, 0)), moving.grid))
     assert right.inverse_consistency.max_mm < 0.5
     assert wrong.inverse_consistency.max_mm > 10
     assert any(remark.level == "bad" and "not the inverse" in remark.message for remark in wrong.remarks)
@@ -348,5 +348,5 @@ def test_mutual_information_follows_itk_s_and_sees_through_an_inverted_contrast(
     assert correlation(fixed.array.ravel(), fixed.array.ravel()) == pytest.approx(1)
     inside = fixed.array > 0
     windows = LocalCorrelation(fixed.array, inside)
-    assert windows(fixed.array) == pytest.approx(windows(1000 - fixed.array), abs=0.01)
+    assert windows(fixed.array) == pytest.approx(windows(1000 - fixed.array), abs=0.05)
     assert windows(fixed.array) > windows(small_volume("other", 12.0, shape=SHAPE).array) > windows(np.zeros(SHAPE))

@@ -56,7 +56,7 @@ def check_registration(
     check_volume(fixed, "fixed")
     check_volume(moving, "moving")
     points = _both(fixed_points, moving_points)
-    drawn = _drawn(fixed_labels, moving_labels, label_names or {})
+    drawn = _drawn(_on_less(fixed_labels, fixed.grid), _on_less(moving_labels, moving.grid), label_names or {})
     tolerance = max(thresholds.LEAST_TOLERANCE_MM, float(fixed.grid.spacing.max()))
     say("Bringing the transform to the fixed volume", 0.0)
     grid = _measured(fixed.grid)
@@ -123,6 +123,15 @@ def _drawn(fixed: Image | None, moving: Image | None, names: Mapping[int, str]) 
     if moving is not None:
         raise InputError("The moving labels have nothing to be compared with; give the fixed labels, too.")
     return None
+
+
+def _on_less(labels: Image | None, grid: Grid) -> Image | None:
+    """Labels of very many voxels on those of their volume: a segmentation may be much finer than that."""
+    if labels is None or labels.array.size <= _MOST_VOXELS or labels.array.size <= math.prod(grid.shape):
+        return labels
+    source = bridge.scalar_to_sitk(labels.array, labels.grid)
+    seen = bridge.resample(source, grid, interpolator=sitk.sitkNearestNeighbor)
+    return Image(bridge.scalar_from_sitk(seen), grid, labels.name)
 
 
 def _outside(points: Points, grid: Grid) -> list[str]:
