@@ -153,6 +153,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         direction: Direction = "resampling",
         fixedMask: Any = None,
         movingMask: Any = None,
+        report: str | Path | None = None,
         progressCallback: Callable[[str, float], None] | None = None,
         isCancelled: Callable[[], bool] | None = None,
     ) -> RegistrationOutcome:
@@ -181,6 +182,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
           models. Slicer inverts either where it needs the other.
         :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
         :param movingMask: the same for the moving volume.
+        :param report: path of an `.html` file for a report, with pictures and measures, to be opened in a browser.
         :param progressCallback: called with a text and the part done, 0 to 1.
         :param isCancelled: asked between steps; a true value ends with a CancelledError.
         :raises RegistrationError: with a sentence for the user; nothing is left behind then.
@@ -198,7 +200,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             output_grid=outputGrid,
         )  # fmt: skip
         options = self.options(nodes, model, engine, preAlignment, resolution, intensity, refineSeconds)
-        written, result = register_nodes(nodes, options, _progress(progressCallback, isCancelled))
+        progress = _progress(progressCallback, isCancelled)
+        written, result = register_nodes(nodes, options, progress, None if report is None else Path(report))
         logging.info(result.summary())
         return RegistrationOutcome(
             written.transform, written.affine_transform, written.inverse_transform, written.volume, result

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, TransformError
 from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
+from VoxelMorphRegistrationLib.pipeline.report.page import check_report_path
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import (
     close_shared_worker,
@@ -100,17 +103,18 @@ class RegistrationRun:
 
 
 def register_nodes(
-    nodes: RegistrationNodes, options: RegistrationOptions, progress: Progress
+    nodes: RegistrationNodes, options: RegistrationOptions, progress: Progress, report: Path | None = None
 ) -> tuple[RegistrationNodes, RegistrationResult]:
-    """The same, waited for, with Slicer kept alive meanwhile; for scripts.
+    """The same, waited for, with Slicer kept alive meanwhile; for scripts. ``report``: where a report is to be written.
 
     Raises a RegistrationError, the scene as it was. Where no engine is installed, the user is asked.
     """
     progress("Reading the volumes", 0.0)
+    report = None if report is None else check_report_path(report).absolute()
     inputs = read_inputs(nodes)
     worker = shared_worker(ensure_installed(options.engine, progress=progress.part(0.0, 0.01)))
     result = worker.run_blocking(
-        _job(inputs, options),
+        replace(_job(inputs, options), report=report, command=_call(nodes, options, report)),
         progress=progress.part(0.01, 0.95),
         process_events=events_without_input(),
     )
@@ -118,6 +122,31 @@ def register_nodes(
     nodes = write_result(result, inputs, nodes)
     progress.report("Done", 1.0)  # no longer a chance to cancel
     return nodes, result
+
+
+def _call(nodes: RegistrationNodes, options: RegistrationOptions, report: Path | None) -> str:
+    """A report's command: what registers the same nodes in Slicer's Python console."""
+
+    def node(found: Any) -> str:
+        return f"slicer.util.getNode({found.GetName()!r})"
+
+    given = {
+        "model": repr(options.model),
+        "engine": repr(options.engine),
+        "preAlignment": repr(options.pre_align),
+        "resolution": repr(options.resolution),
+        "intensity": repr(options.intensity),
+        "refineSeconds": repr(options.refine_seconds),
+        **{
+            name: node(mask)
+            for name, mask in (("fixedMask", nodes.fixed_mask), ("movingMask", nodes.moving_mask))
+            if mask is not None
+        },
+        "report": repr(str(report)),
+    }
+    words = ", ".join(f"{name}={value}" for name, value in given.items())
+    logic = 'slicer.util.getModuleLogic("VoxelMorphRegistration")'
+    return f"{logic}.process({node(nodes.fixed)}, {node(nodes.moving)}, {words})"
 
 
 def _job(inputs: RegistrationInputs, options: RegistrationOptions) -> RegistrationJob:
