@@ -4,7 +4,7 @@
 
 Each registration runs in a process of its own, so that nothing is left of the one before. Compared are the whole maps,
 at every voxel of the fixed image: the largest distance between where two of them take a point. ``brains`` are the two
-T1 brains and the weights in ../shared/data, ``small`` needs no data. ``--write`` puts the figures into
+T1 brains and the weights in ../shared/data, ``small`` two ellipsoids and the shipped model. ``--write`` puts the figures into
 Docs/reliability.md.
 """
 
@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 import numpy as np
 from benchmarks.documents import put_between
+from VoxelMorphRegistrationLib.network.catalogue import EMBEDDED_MODEL
 from VoxelMorphRegistrationLib.network.engines import available_engines
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, register
 from VoxelMorphRegistrationLib.pipeline.registration_job import RegistrationJob
@@ -54,7 +55,8 @@ def job(pair: str, resolution: str, folder: Path) -> RegistrationJob:
     if pair == "small":
         from hardening.small_registrations import small_job
 
-        return small_job(folder, resolution=resolution, pre_align="affine")
+        given = small_job(folder, resolution=resolution, pre_align="affine")
+        return dataclasses.replace(given, options=dataclasses.replace(given.options, model=EMBEDDED_MODEL))
     from VoxelMorphRegistrationLib.files.volumes import read_volume
 
     fixed, moving = (read_volume(_SHARED / f"vxm_pair/{name}_t1.nii.gz") for name in ("subject_1", "test_scan"))
