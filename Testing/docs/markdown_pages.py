@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<language>\w*)\s*$")
 _MARK = re.compile(r"^\s*<!-- (?P<mark>run|not run: .+) -->\s*$")
+_CODE = re.compile(r"^(voxelmorph-registration|pip|dask|make|python) |^(import|from) \w+|logic\.", re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _NUMBER = re.compile(r"^[-+~<>≤≥±*]*\d[\d,. ]*(%|x|s|mm|MB|GB|kB|min|ms|h)?[*]*(\s*\([^)]*\))?$")
 
@@ -27,6 +28,11 @@ class Block:
     language: str
     text: str
     mark: str
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it is for a shell or for Python, and not output, a formula or a picture in a list."""
+        return self.language in ("bash", "sh", "python") or bool(_CODE.search(self.text))
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -76,7 +82,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 def _block(page: Path, lines: list[str], at: int, content: list[str], language: str) -> Block:
-    mark = _MARK.match(lines[at - 1]) if at else None
+    above = (
+        lines[at - 1] if lines[at - 1].strip() or language else lines[at - 2]
+    )  # an indented block needs an empty line
+    mark = _MARK.match(above)
     text = textwrap.dedent("\n".join(content)).strip("\n") + "\n"
     return Block(page, at + 1, language, text, mark["mark"] if mark else "")
 
