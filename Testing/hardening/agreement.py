@@ -3,9 +3,9 @@
     python Testing/hardening/agreement.py [--pair small|brains] [--resolution half] [--repeats 2] [--write]
 
 Each registration runs in a process of its own, so that nothing is left of the one before. Compared are the whole maps,
-at every voxel of the fixed image: the largest distance between where two of them take a point. ``brains`` are the two
-T1 brains and the weights in ../shared/data, ``small`` two ellipsoids and the shipped model. ``--write`` puts the figures into
-Docs/reliability.md.
+at every second voxel of the fixed image: the largest distance between where two of them take a point. ``brains`` are
+the two T1 brains and the weights in ../shared/data, ``small`` two ellipsoids and the shipped model. ``--write`` puts
+the figures into Docs/reliability.md.
 """
 
 from __future__ import annotations
