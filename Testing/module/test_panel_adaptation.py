@@ -38,10 +38,9 @@ def section(panel, tmp_path, monkeypatch):
 
     def quicker(*arguments):
         request = as_asked_for(*arguments)
-        options = dataclasses.replace(request.options, steps=panel.steps, learning_rate=1e-2)
+        options = dataclasses.replace(request.options, steps=30, learning_rate=1e-2)
         return dataclasses.replace(request, options=options)
 
-    panel.steps = 30
     monkeypatch.setattr(panel.widget.logic, "adaptationRequest", quicker)
     return panel
 
@@ -74,7 +73,7 @@ def test_it_is_offered_where_there_is_a_sequence(section):
     assert section.parameters.adaptMinutes == 3
 
 
-def test_the_adapted_model_is_chosen_and_too_few_steps_are_said(section, host):
+def test_the_adapted_model_is_chosen_and_its_title_is_taken_then(section, host):
     choose_sequence(section)
     ui(section).adaptTitleLineEdit.text = "Liver of Ms B"
     user.click(ui(section).adaptButton)
@@ -91,23 +90,17 @@ def test_the_adapted_model_is_chosen_and_too_few_steps_are_said(section, host):
     host.dialogs.expect('There is a model "Liver-of-Ms-B" already')
     user.click(ui(section).adaptButton)
     section.wait(600)
-    section.steps = 1
-    ui(section).adaptTitleLineEdit.text = ""
-    host.dialogs.expect("Nothing was gained in 10 minutes")
-    user.click(ui(section).adaptButton)
-    section.wait(1500)
-    assert "give it more time" in status(section)
+    assert "There is a model" in status(section)
     assert models(section) == before
 
 
 def test_cancelling_leaves_nothing(section):
     choose_sequence(section)
     before = models(section)
-    section.steps = 10**6
     user.click(ui(section).adaptButton)
-    user.wait_until(lambda: status(section).startswith("Training"), 1500, "the training")
+    user.wait_until(lambda: status(section).startswith("Building the network"), 1500, "the network")
     user.click(ui(section).adaptButton)
-    section.wait(60)
+    section.wait(600)
     assert "cancelled" in status(section)
     assert models(section) == before
     assert section.parameters.model == "Wrong"
@@ -123,5 +116,5 @@ def test_without_its_engine_it_asks(section, host, monkeypatch, tmp_path):
     choose_sequence(section)
     host.dialogs.expect("Install them now?", False)
     user.click(ui(section).adaptButton)
-    section.wait()
+    section.wait(600)
     assert status(section) == "Tiny was not installed, so nothing was done."

@@ -81,17 +81,16 @@ def test_a_cancelled_adaptation_lists_nothing(frames, tmp_path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_an_adapted_model_is_listed_and_one_that_learned_nothing_is_not(frames, tmp_path) -> None:
-    """A small network that moves everything by a voxel learns not to, in some steps; in one step it cannot."""
+def test_an_adapted_model_is_listed(frames, tmp_path) -> None:
+    """A small network that moves everything by a voxel learns not to, in some steps.
+
+    That nothing is listed where nothing was learned is tested through the background process (test_adaptation.py).
+    """
     (tmp_path / "cache").mkdir()
     catalogue = Catalogue(cache_folder=tmp_path / "cache")
     card = {"intensity": CARD.intensity, "orientation": "RAS", "any_spacing": True}
     wrong = as_keras_reads_it(write_vxm_dense(tmp_path / "wrong.h5", bias=(1, 0, 0), card=card))
     start = catalogue.find(str(wrong))
-    short = Adaptation(steps=1, resolution="full", threads=1)
-    with pytest.raises(ModelError, match=r"^Nothing was gained in 10 minutes \(1 step: .*give it more time, or keep"):
-        fine_tune(frames, start, title="Ball of Ms B", options=short, catalogue=catalogue)
-    assert list(catalogue.cache_folder.iterdir()) == []
     stages: list[str] = []
     options = Adaptation(steps=30, resolution="full", threads=1, learning_rate=1e-2)
     adapted = fine_tune(
