@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError, InputError, ModelError, OutputError
+from VoxelMorphRegistrationLib.files.fields import read_raw_field
 from VoxelMorphRegistrationLib.files.frames import open_frames
 from VoxelMorphRegistrationLib.files.label_names import names_in_segmentation
 from VoxelMorphRegistrationLib.files.output import check_output
@@ -62,6 +63,19 @@ def test_a_header_with_a_number_of_frames_that_cannot_be(tmp_path, sizes):
     (tmp_path / "s.nrrd").write_bytes(header.encode() + bytes(2000))
     with pytest.raises(FileError, match="damaged"):
         open_frames(tmp_path / "s.nrrd")
+
+
+def test_a_header_that_announces_far_more_than_there_is(tmp_path):
+    import nibabel
+
+    path = tmp_path / "v.mgh"
+    nibabel.save(nibabel.MGHImage(np.ones((6, 7, 8), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[8] = 1  # the second size is 16777223
+    path.write_bytes(bytes(content))
+    for read in (read_volume, read_raw_field):
+        with pytest.raises(FileError, match="holds less than its header announces"):
+            read(path)
 
 
 def test_a_segment_without_a_number(tmp_path):

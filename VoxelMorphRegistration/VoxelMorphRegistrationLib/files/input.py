@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError, RegistrationError
 
+_MOST_PACKED = 1032
+
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -39,6 +41,15 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileError(
             f"{source} cannot be read: it is damaged, incomplete, or not what its name says; copy or export it again."
         ) from error
+
+
+def require_held(announced: int, held: int, source: Path) -> None:
+    """Raises FileError where so many ``announced`` bytes cannot come of the ``held`` ones, packed or not.
+
+    To be asked before room is made for what a damaged header announces: gzip packs no more than 1032 to one.
+    """
+    if announced > _MOST_PACKED * held:
+        raise FileError(f"{source} is incomplete: it holds less than its header announces; copy or export it again.")
 
 
 def count_not_finite(values: npt.NDArray[Any]) -> int:

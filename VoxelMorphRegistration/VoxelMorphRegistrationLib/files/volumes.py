@@ -7,6 +7,7 @@ number type where it can be kept.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import dicom, nifti
-from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite
+from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite, require_held
 from VoxelMorphRegistrationLib.files.output import atomic_output, require_suffix, suffix_of
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
@@ -153,6 +154,7 @@ def _read_mgh(source: Path) -> Image:
     import nibabel
 
     loaded: Any = nibabel.load(source)
+    require_held(math.prod(loaded.shape) * loaded.dataobj.dtype.itemsize, source.stat().st_size, source)
     array = np.asanyarray(loaded.dataobj)
     _require_scalar_volume(source.name, array.shape, 1, str(array.dtype))
     array = array.reshape(array.shape[:3])

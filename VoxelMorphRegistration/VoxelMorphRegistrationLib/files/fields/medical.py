@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from VoxelMorphRegistrationLib.files import nifti
 from VoxelMorphRegistrationLib.files.fields import surfa
 from VoxelMorphRegistrationLib.files.fields.arrays import read_plain_hdf5
 from VoxelMorphRegistrationLib.files.fields.raw import Hint, RawField
+from VoxelMorphRegistrationLib.files.input import require_held
 from VoxelMorphRegistrationLib.spatial import Grid
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
@@ -96,7 +98,9 @@ def _nifti_by_itk(path: Path) -> tuple[npt.NDArray[Any], Grid, int]:
 def read_mgh_field(path: Path, key: str | None = None) -> RawField:
     """FreeSurfer's ``.mgz``/``.mgh``, warps included."""
     with gzip.open(path) if path.suffix.lower() == ".mgz" else path.open("rb") as stream:
-        image, hints = surfa.from_mgh(stream.read())
+        data = stream.read()
+    image, hints = surfa.from_mgh(data)
+    require_held(math.prod(image.shape) * image.dataobj.dtype.itemsize, len(data), path)
     values = np.asanyarray(image.dataobj)
     values = values.astype(values.dtype.newbyteorder("="))
     return _placed(RawField(values, path.name, hints=hints), image.affine)
