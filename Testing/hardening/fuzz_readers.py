@@ -45,7 +45,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.again:
         return _again(arguments.findings)
-    tallies = _read_state(arguments.state, arguments.only)
+    tallies = _read_state(arguments.state)
     until, said = time.monotonic() + 60 * arguments.minutes, 0.0
     next_number = {name: arguments.first + tallies[name].files for name in arguments.only}
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as folder:
@@ -106,7 +106,8 @@ def table(tallies: dict[str, Tally]) -> str:
     ]
     total = Tally()
     for name, tally in tallies.items():
-        rows.append(_row(name, tally))
+        if tally.files:
+            rows.append(_row(name, tally))
         total.how.update(tally.how)
         total.seconds += tally.seconds
     return "\n".join([*rows, _row("**all**", total)])
@@ -119,8 +120,8 @@ def _row(name: str, tally: Tally) -> str:
     )
 
 
-def _read_state(path: Path | None, names: list[str]) -> dict[str, Tally]:
-    tallies = {name: Tally() for name in names}
+def _read_state(path: Path | None) -> dict[str, Tally]:
+    tallies = {name: Tally() for name in TARGETS}
     if path is not None and path.exists():
         for name, values in json.loads(path.read_text()).items():
             if name in tallies:
