@@ -13,7 +13,7 @@ Rgb = tuple[int, int, int]
 
 _SHRINKS: tuple[Rgb, Rgb] = ((49, 104, 214), (134, 205, 255))
 _GROWS: tuple[Rgb, Rgb] = ((214, 92, 20), (255, 214, 120))
-_FAR: tuple[Rgb, Rgb] = ((88, 24, 150), (255, 222, 94))
+_FAR: tuple[Rgb, ...] = ((96, 40, 190), (226, 70, 90), (255, 226, 100))
 FOLDED: Rgb = (255, 38, 190)
 GRID: Rgb = (64, 224, 208)
 
@@ -49,9 +49,10 @@ def jacobian_stops(count: int = 17) -> list[Stop]:
 
 
 def magnitude_pixels(length_mm: npt.NDArray[np.floating], most_mm: float) -> Pixels:
-    """(rows, columns) lengths to (rows, columns, 4): violet to yellow at ``most_mm``."""
+    """(rows, columns) lengths to (rows, columns, 4): violet, red, and yellow at ``most_mm``."""
     strength = np.clip(length_mm / max(most_mm, 1e-6), 0, 1)[..., None]
-    return _pixels(_mixed(_FAR, strength), 0.85 * np.sqrt(strength))
+    rgb = np.stack([np.interp(strength[..., 0], (0, 0.5, 1), channel) for channel in zip(*_FAR, strict=True)], axis=-1)
+    return _pixels(rgb, 0.9 * strength**0.75)
 
 
 def magnitude_stops(count: int = 17) -> list[Stop]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from VoxelMorphRegistrationLib.pipeline.quality.results import BeforeAfter, CheckResult, Distances, Structure
+from VoxelMorphRegistrationLib.pipeline.quality.results import BeforeAfter, CheckResult, Distances, Remark, Structure
 from VoxelMorphRegistrationLib.pipeline.report import parts
 from VoxelMorphRegistrationLib.pipeline.report.figures import pair_pictures
 from VoxelMorphRegistrationLib.pipeline.report.markup import Element, element
@@ -40,6 +40,10 @@ def _body(check: CheckResult, pictures: PictureParts, provenance: Provenance) ->
     yield pictures.store()
     yield parts.heading("Registration report", parts.pair_title(check.moving, check.fixed), provenance.made)
     yield parts.verdict(check.level, check.verdict)
+    if doubts := parts.remarks(
+        [each for each in check.remarks if _is_doubt(each) and each.message not in check.verdict]
+    ):
+        yield doubts
     yield parts.tiles(_tiles(check))
     yield parts.section(
         "Look at it",
@@ -68,8 +72,17 @@ def _body(check: CheckResult, pictures: PictureParts, provenance: Provenance) ->
     yield parts.section("What the transform does", pictures.jacobian())
     yield parts.section("How far it goes", pictures.magnitude())
     yield parts.section("A grid carried along", pictures.grid())
-    yield parts.section("Measures", parts.remarks(check.remarks), *_measures(check), class_="long")
+    yield parts.section(
+        "Measures",
+        parts.remarks([each for each in check.remarks if not _is_doubt(each)]),
+        *_measures(check),
+        class_="long",
+    )
     yield provenance.section()
+
+
+def _is_doubt(remark: Remark) -> bool:
+    return remark.level != "good"
 
 
 def _tiles(check: CheckResult) -> Iterator[Tile]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.quality.checking import check_registration
 from VoxelMorphRegistrationLib.pipeline.quality.results import Remark
+from VoxelMorphRegistrationLib.pipeline.quality.verdict import verdict
 from VoxelMorphRegistrationLib.pipeline.registration import RegistrationOptions, RegistrationResult
 from VoxelMorphRegistrationLib.pipeline.report.pair_report import write_pair_report
 from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance, Source, model_facts
@@ -40,6 +41,9 @@ def write_registration_report(
         fixed, moving, result.deformation, fixed_mask=fixed_mask, name="the transform found", progress=progress
     )
     said = tuple(Remark("look", warning) for warning in warnings)
+    if said and check.level == "good":
+        level, sentence = verdict(said)
+        check = replace(check, level=level, verdict=sentence)
     provenance = Provenance(
         tuple(sources),
         command,
