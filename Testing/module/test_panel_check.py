@@ -52,6 +52,19 @@ def test_the_verdict_and_a_table_with_two_clicks(check, host):
     assert ui.checkStatusLabel.text == ""
 
 
+def test_nothing_is_chosen_but_by_the_user(host, cache, temporary, library):
+    """Nodes that are in the scene before the panel is opened are not taken for an inverse or an output."""
+    from module.support import MODULE
+
+    host.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "some transform")
+    host.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "some volume")
+    widget = host.show(host.load_module(MODULE))
+    ui = widget.panel.check._ui
+    for name in ("Transform", "Inverse", "FixedSegmentation", "FixedPoints", "Jacobian", "Magnitude"):
+        assert getattr(ui, f"check{name}Selector").currentNode() is None
+    widget.cleanup()
+
+
 def test_maps_grid_and_arrows(check, host):
     ui = check.ui
     grid = host.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "push")

@@ -149,6 +149,24 @@ def test_the_opposite_direction_is_bad(fixed, moving):
     assert found.landmarks.mean_mm.after == pytest.approx(24)
 
 
+def test_measures_that_disagree_ask_to_look():
+    from VoxelMorphRegistrationLib.pipeline.quality.results import BeforeAfter, Similarity
+    from VoxelMorphRegistrationLib.pipeline.quality.verdict import of_similarity
+
+    up, down, same = BeforeAfter(0.5, 0.6), BeforeAfter(0.6, 0.5), BeforeAfter(0.5, 0.501)
+    for mutual, local, level in (
+        (up, up, "good"),
+        (up, same, "good"),
+        (same, same, "look"),
+        (up, down, "look"),
+        (down, up, "look"),
+        (down, same, "look"),
+        (down, down, "bad"),
+    ):
+        (remark,) = of_similarity(Similarity(up, mutual, local))
+        assert remark.level == level
+
+
 def test_a_transform_that_does_nothing_is_said_to_do_nothing(fixed, moving):
     found = check_registration(fixed, moving, DisplacementField.zero(fixed.grid))
     assert found.level == "look"

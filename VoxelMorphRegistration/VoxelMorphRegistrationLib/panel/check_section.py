@@ -31,6 +31,8 @@ class CheckSection:
         self._place = SimpleNamespace(progressBar=ui.checkProgressBar, statusLabel=ui.checkStatusLabel)
         self._checked: tuple[Any, Any] | None = None  # the volumes that what is said is about
         self._table: Any = None
+        for name in (*_INPUTS, *_OUTPUTS):  # nothing is compared, or written over, that the user has not chosen
+            self._selector(name).setCurrentNode(None)
         for name in _INPUTS:
             self._selector(name).connect("currentNodeChanged(vtkMRMLNode*)", self._on_changed)
         for name in _OUTPUTS:
@@ -220,7 +222,7 @@ class CheckSection:
 
 def _in_plain_words(found: CheckResult) -> str:
     """The verdict, then what it rests on, then what could not be told."""
-    lines = [found.verdict, *(f"• {remark.message}" for remark in found.remarks)]
+    lines = [found.verdict, *(f"• {remark.message}" for remark in found.further_remarks)]
     missing = not_measured(found)
     if missing:
         lines.append(_("Not measured: {what}.").format(what="; ".join(missing)))

@@ -160,6 +160,11 @@ class CheckResult:
             return None
         return BeforeAfter(_mean([dice.before for dice in overlaps]), _mean([dice.after for dice in overlaps]))
 
+    @property
+    def further_remarks(self) -> tuple[Remark, ...]:
+        """The remarks that the verdict does not quote already."""
+        return tuple(remark for remark in self.remarks if remark.message not in self.verdict)
+
     def as_json(self) -> dict[str, Any]:
         """Everything but the maps, as JSON knows it; what is not finite becomes null."""
         plain: dict[str, Any] = {

@@ -15,7 +15,7 @@ def as_table(found: CheckResult) -> str:
     lines = [
         f"{_WORDS[found.level]}: {found.verdict}",
         "",
-        *(f"  {_SIGNS[remark.level]}  {remark.message}" for remark in found.remarks),
+        *(f"  {_SIGNS[remark.level]}  {remark.message}" for remark in found.further_remarks),
         "",
         f"{found.moving} (moving) to {found.fixed} (fixed) by {found.transform}",
         "",

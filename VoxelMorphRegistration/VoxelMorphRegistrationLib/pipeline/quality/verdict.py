@@ -54,7 +54,7 @@ def of_similarity(found: Similarity) -> Iterator[Remark]:
             f"The volumes are less alike than before ({numbers}); the transform may mean something else than it is "
             "taken for: see 'What is wrong with my transform?', or voxelmorph-registration diagnose.",
         )
-    elif sum(votes) < 0:
+    elif any(vote < 0 for vote in votes):
         yield Remark("look", f"By one measure the volumes are less alike than before ({numbers}).")
     elif not any(votes):
         yield Remark("look", f"The volumes are hardly more alike than before ({numbers}).")
