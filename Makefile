@@ -42,6 +42,7 @@ audit: .venv/.uv
 
 screenshots: .venv/.test
 	$(PY) Testing/screenshots.py
+	$(PY) Testing/report_screenshot.py
 
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean

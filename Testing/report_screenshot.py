@@ -62,9 +62,11 @@ def _demo_report(folder: Path, resolution: str) -> Path:
 
 def _painted(report: Path, schemes: tuple[str, ...]) -> list[Image.Image]:
     painted = []
+    if not (chromium := shutil.which("chromium")):
+        raise SystemExit("The picture of a report needs chromium (apt-get install chromium), which is not here.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=MINUTES
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=MINUTES
         )
         for scheme in schemes:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)

@@ -27,5 +27,11 @@ def test_a_report_beside_the_nodes(scene, logic, tmp_path):
     assert outcome.outputTransform is not None
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "moving &lt;1&gt;" in page
-    assert "process(slicer.util.getNode('fixed &lt;1&gt;'), slicer.util.getNode('moving &lt;1&gt;')" in page
+    nodes = "fixedVolume=slicer.util.getNode('fixed &lt;1&gt;'), movingVolume=slicer.util.getNode('moving &lt;1&gt;')"
+    assert f".process({nodes}, model=" in page
     assert page.count("BLAKE2") == 2
+
+    outcome.outputTransform.SetName("found")
+    logic.checkRegistration(fixed, moving, outcome.outputTransform, report=tmp_path / "check.html")
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert f".checkRegistration({nodes}, transformNode=slicer.util.getNode('found'), report=" in page

@@ -390,6 +390,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         inverseErrorVolume: Any = None,
         fixedMask: Any = None,
         resultTable: Any = None,
+        report: str | Path | None = None,
         progressCallback: Callable[[str, float], None] | None = None,
         isCancelled: Callable[[], bool] | None = None,
     ) -> CheckOutcome:
@@ -407,6 +408,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
         :param inverseErrorVolume: scalar volume node for how far, in mm, points come back from where they were.
         :param fixedMask: labelmap or segmentation node of the part of the fixed volume that counts.
         :param resultTable: table node for the numbers; a new one is made if none is given.
+        :param report: path of an `.html` file for a report, with pictures and measures, to be opened in a browser.
         :param progressCallback: called with a text and the part done, 0 to 1.
         :param isCancelled: asked between steps; a true value ends with a CancelledError.
         :raises RegistrationError: with a sentence for the user; nothing is left behind then.
@@ -423,7 +425,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):  # type: ignore[
             inverse_error=inverseErrorVolume,
             table=resultTable,
         )  # fmt: skip
-        written, result = check_nodes(nodes, _progress(progressCallback, isCancelled))
+        progress = _progress(progressCallback, isCancelled)
+        written, result = check_nodes(nodes, progress, None if report is None else Path(report))
         logging.info(result.verdict)
         return CheckOutcome(written.table, jacobianVolume, magnitudeVolume, inverseErrorVolume, result)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.pipeline.quality.check_job import CheckJob
 from VoxelMorphRegistrationLib.pipeline.quality.results import CheckResult
 from VoxelMorphRegistrationLib.pipeline.quality.table import all_rows
+from VoxelMorphRegistrationLib.pipeline.report.page import check_report_path
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.slicer_bridge.background import events_without_input, reading_worker
 from VoxelMorphRegistrationLib.slicer_bridge.checked_nodes import (
@@ -22,6 +24,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.checked_nodes import (
     points_from_node,
     transform_from_node,
 )
+from VoxelMorphRegistrationLib.slicer_bridge.console_calls import console_call
 from VoxelMorphRegistrationLib.slicer_bridge.map_display import show_inverse_error, show_jacobian, show_magnitude
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import (
     frame_below,
@@ -125,16 +128,38 @@ def write_check(found: CheckResult, nodes: CheckNodes) -> CheckNodes:
     return replace(nodes, table=table)
 
 
-def check_nodes(nodes: CheckNodes, progress: Progress | None = None) -> tuple[CheckNodes, CheckResult]:
-    """The same, waited for, with Slicer kept alive meanwhile. Raises a RegistrationError, the scene as it was."""
+def check_nodes(
+    nodes: CheckNodes, progress: Progress | None = None, report: Path | None = None
+) -> tuple[CheckNodes, CheckResult]:
+    """The same, waited for, with Slicer kept alive meanwhile. Raises a RegistrationError, the scene as it was.
+
+    ``report``: where a report is to be written.
+    """
     say = progress or Progress()
     say("Reading the volumes", 0.0)
-    job = check_job(nodes)
+    report = None if report is None else check_report_path(report).absolute()
+    job = replace(check_job(nodes), report=report, command=_call(nodes, report))
     found = reading_worker().run_blocking(job, progress=say.part(0.05, 0.95), process_events=events_without_input())
     say("Writing the results", 0.95)
     written = write_check(found, nodes)
     say.report("Done", 1.0)
     return written, found
+
+
+def _call(nodes: CheckNodes, report: Path | None) -> str:
+    """What checks the same nodes, for the report."""
+    given = {
+        "fixedVolume": nodes.fixed,
+        "movingVolume": nodes.moving,
+        "transformNode": nodes.transform,
+        "fixedSegmentation": nodes.fixed_labels,
+        "movingSegmentation": nodes.moving_labels,
+        "fixedMarkups": nodes.fixed_points,
+        "movingMarkups": nodes.moving_points,
+        "inverseTransform": nodes.inverse,
+        "fixedMask": nodes.fixed_mask,
+    }
+    return console_call("checkRegistration", given, {"report": None if report is None else str(report)})
 
 
 def _check(nodes: CheckNodes) -> None:
@@ -178,6 +203,6 @@ def _fill_table(node: Any, found: CheckResult) -> None:
             for value in values:
                 array.InsertNextValue(value)
             node.AddColumn(array)
-        node.SetDescription("\n".join([found.verdict, *(remark.message for remark in found.remarks)]))
+        node.SetDescription("\n".join([found.verdict, *(remark.message for remark in found.further_remarks)]))
     finally:
         node.EndModify(modifying)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from VoxelMorphRegistrationLib.errors import CancelledError, RegistrationError, TransformError
 from VoxelMorphRegistrationLib.pipeline.background import Event, Finished, StageReached
@@ -20,6 +19,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.background import (
     events_without_input,
     shared_worker,
 )
+from VoxelMorphRegistrationLib.slicer_bridge.console_calls import console_call
 from VoxelMorphRegistrationLib.slicer_bridge.installation import ensure_installed
 from VoxelMorphRegistrationLib.slicer_bridge.registration import (
     Outputs,
@@ -125,28 +125,23 @@ def register_nodes(
 
 
 def _call(nodes: RegistrationNodes, options: RegistrationOptions, report: Path | None) -> str:
-    """A report's command: what registers the same nodes in Slicer's Python console."""
-
-    def node(found: Any) -> str:
-        return f"slicer.util.getNode({found.GetName()!r})"
-
+    """What registers the same nodes, for the report."""
     given = {
-        "model": repr(options.model),
-        "engine": repr(options.engine),
-        "preAlignment": repr(options.pre_align),
-        "resolution": repr(options.resolution),
-        "intensity": repr(options.intensity),
-        "refineSeconds": repr(options.refine_seconds),
-        **{
-            name: node(mask)
-            for name, mask in (("fixedMask", nodes.fixed_mask), ("movingMask", nodes.moving_mask))
-            if mask is not None
-        },
-        "report": repr(str(report)),
+        "fixedVolume": nodes.fixed,
+        "movingVolume": nodes.moving,
+        "fixedMask": nodes.fixed_mask,
+        "movingMask": nodes.moving_mask,
     }
-    words = ", ".join(f"{name}={value}" for name, value in given.items())
-    logic = 'slicer.util.getModuleLogic("VoxelMorphRegistration")'
-    return f"{logic}.process({node(nodes.fixed)}, {node(nodes.moving)}, {words})"
+    values = {
+        "model": options.model,
+        "engine": options.engine,
+        "preAlignment": options.pre_align,
+        "resolution": options.resolution,
+        "intensity": options.intensity,
+        "refineSeconds": options.refine_seconds,
+        "report": None if report is None else str(report),
+    }
+    return console_call("process", given, values)
 
 
 def _job(inputs: RegistrationInputs, options: RegistrationOptions) -> RegistrationJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from VoxelMorphRegistrationLib.files.any_transform import SpatialMap
@@ -53,15 +54,20 @@ class CheckJob(BackgroundJob[CheckResult]):
     fixed_mask: Image | None = None
     maps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    report: Path | None = None
+    """Where a report is to be written (`pipeline.report`), before the result comes back; None for nowhere."""
+    command: str = ""
+    """For the report: what does the same again."""
 
     def run(self, progress: Progress) -> CheckResult:
-        """Check, as `check_registration` says."""
+        """Check, as `check_registration` says. Raises OutputError for a report that cannot be written."""
         from VoxelMorphRegistrationLib.pipeline.quality.checking import check_registration
 
+        transform = self.transform.as_map(self.fixed.grid)
         found = check_registration(
             self.fixed,
             self.moving,
-            self.transform.as_map(self.fixed.grid),
+            transform,
             fixed_labels=self.fixed_labels,
             moving_labels=self.moving_labels,
             label_names=dict(self.label_names),
@@ -73,5 +79,21 @@ class CheckJob(BackgroundJob[CheckResult]):
             progress=progress,
         )
         notes = tuple(Remark("look", text) for text in self.notes)
-        maps = CheckMaps(**{name: getattr(found.maps, name) for name in self.maps})
-        return replace(found, remarks=(*found.remarks, *notes), maps=maps)
+        found = replace(found, remarks=(*found.remarks, *notes))
+        if self.report is not None:
+            self._write_report(self.report, transform, found)
+        return replace(found, maps=CheckMaps(**{name: getattr(found.maps, name) for name in self.maps}))
+
+    def _write_report(self, path: Path, transform: SpatialMap, found: CheckResult) -> None:
+        from VoxelMorphRegistrationLib.pipeline.report.pair_report import write_pair_report
+        from VoxelMorphRegistrationLib.pipeline.report.provenance import Provenance, Source
+
+        given = {
+            "fixed": self.fixed,
+            "moving": self.moving,
+            "fixed mask": self.fixed_mask,
+            "fixed labels": self.fixed_labels,
+            "moving labels": self.moving_labels,
+        }
+        sources = tuple(Source.of_image(role, image) for role, image in given.items() if image is not None)
+        write_pair_report(path, self.fixed, self.moving, transform, found, Provenance(sources, self.command))
