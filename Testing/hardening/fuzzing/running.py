@@ -91,7 +91,7 @@ def _one_child(
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    watch, at = _Watch(child.pid, cpu_seconds), first
+    watch, at = _Watch(child.pid, float("inf")), first  # its start is not counted
     done = 0
     try:
         while True:
