@@ -32,6 +32,7 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import nifti
 from VoxelMorphRegistrationLib.files.input import reading
+from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.files.output import atomic_output, require_suffix, suffix_of
 from VoxelMorphRegistrationLib.spatial import DisplacementField
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
@@ -170,6 +171,8 @@ def _read_image(source: Path) -> tuple[DisplacementField, str]:
     suffix = suffix_of(source, _IMAGE_IO)
     if suffix:
         reader.SetImageIO(_IMAGE_IO[suffix])
+        if _IMAGE_IO[suffix] == "MetaImageIO":
+            require_meta_header(source)
     reader.ReadImageInformation()
     _require_vectors(source, reader.GetDimension(), reader.GetNumberOfComponents())
     said = reader.GetMetaData(_NRRD_DIRECTION) if reader.HasMetaDataKey(_NRRD_DIRECTION) else "resampling"

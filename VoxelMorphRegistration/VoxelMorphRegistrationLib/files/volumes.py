@@ -20,6 +20,7 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import dicom, nifti
 from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite, require_held
+from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.files.output import atomic_output, require_suffix, suffix_of
 from VoxelMorphRegistrationLib.spatial import Grid, Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
@@ -140,6 +141,7 @@ def _read_nrrd(source: Path) -> Image:
 
 
 def _read_meta_image(source: Path) -> Image:
+    require_meta_header(source)
     return _read_with_itk(source, "MetaImageIO")
 
 

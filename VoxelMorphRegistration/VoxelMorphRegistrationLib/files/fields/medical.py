@@ -22,6 +22,7 @@ from VoxelMorphRegistrationLib.files.fields import surfa
 from VoxelMorphRegistrationLib.files.fields.arrays import read_plain_hdf5
 from VoxelMorphRegistrationLib.files.fields.raw import Hint, RawField
 from VoxelMorphRegistrationLib.files.input import require_held
+from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.spatial import Grid
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
@@ -109,6 +110,8 @@ def read_mgh_field(path: Path, key: str | None = None) -> RawField:
 def read_itk_image_field(path: Path, key: str | None = None) -> RawField:
     """NRRD and MetaImage: vectors, or the components along a fourth axis."""
     is_nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
+    if not is_nrrd:
+        require_meta_header(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
     reader.SetFileName(str(path))

@@ -10,6 +10,7 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.frames.one_file import OneFile
 from VoxelMorphRegistrationLib.files.frames.protocol import require_frame
 from VoxelMorphRegistrationLib.files.input import count_not_finite, reading, require_finite
+from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.spatial import Image
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 
@@ -20,6 +21,7 @@ class MetaImageFrames(OneFile):
     def __init__(self, path: Path) -> None:
         """Raises InputError where it is no sequence of scalar volumes."""
         super().__init__(path)
+        require_meta_header(path)
         reader = self._reader()
         reader.ReadImageInformation()
         size = reader.GetSize()

@@ -1,0 +1,23 @@
+"""MetaImage headers are looked at before ITK reads them: MetaIO (5.4) ends the whole process at a wrong NDims."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from VoxelMorphRegistrationLib.errors import FileError
+
+_HEADER_LIMIT = 1 << 16
+_DIMENSIONS = re.compile(rb"^[ \t]*NDims[ \t]*=[ \t]*([^\r\n]*)", re.MULTILINE)
+_ALLOWED = re.compile(rb"[1-9][ \t]*")  # MetaIO has room for 10
+
+
+def require_meta_header(path: Path) -> None:
+    """Raises FileError for a .mha or .mhd that does not say how many dimensions it has, or says more than 9."""
+    with path.open("rb") as stream:
+        header = stream.read(_HEADER_LIMIT).partition(b"ElementDataFile")[0]
+    said = _DIMENSIONS.findall(header)
+    if not said or not all(map(_ALLOWED.fullmatch, said)):
+        raise FileError(
+            f"{path} cannot be read: its header is damaged (its number of dimensions); copy or export it again."
+        )
