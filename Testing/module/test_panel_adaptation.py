@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,16 @@ def test_without_its_engine_it_asks(section, host, monkeypatch, tmp_path):
 
     tiny = TinyEngine(tmp_path, None)
     tiny.require("tiny>=1.0")
-    monkeypatch.setattr(engine_first, "chosen_installation", lambda engine: tiny.installation(host_path=[]))
+    asked: list[str] = []
+
+    def installation(engine):
+        asked.append(engine)
+        return tiny.installation(python=Path(sys.executable), host_path=[])
+
+    monkeypatch.setattr(engine_first, "chosen_installation", installation)
     choose_sequence(section)
     host.dialogs.expect("Install them now?", False)
     user.click(ui(section).adaptButton)
     section.wait(600)
     assert status(section) == "Tiny was not installed, so nothing was done."
+    assert asked == ["tensorflow"]

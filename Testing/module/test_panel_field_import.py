@@ -23,7 +23,7 @@ from VoxelMorphRegistrationLib.slicer_bridge.grid_transforms import (
 from VoxelMorphRegistrationLib.slicer_bridge.volumes import volume_node_from_image
 from VoxelMorphRegistrationLib.spatial import DisplacementField
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

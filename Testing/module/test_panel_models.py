@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from host import user
-from module.support import SMALL_MODEL, has_field, scene_content, small_card
+from module.support import MODULE, SMALL_MODEL, has_field, scene_content, small_card
 from network.model_files import DATA
 from network.network_data import OFFICIAL_WEIGHTS
 from pipeline.small_pair import write_small_model
@@ -24,7 +24,7 @@ from VoxelMorphRegistrationLib.network.vxm_file import read_vxm_dense
 from VoxelMorphRegistrationLib.network.vxm_writer import write_vxm_dense
 from VoxelMorphRegistrationLib.pipeline.background import Worker
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 TITLE = "Network to download"
 
 
@@ -285,6 +285,29 @@ def test_a_mistake_in_the_form_can_be_corrected(panel, host, cache, tmp_path):
     card = json.loads((cache / "Corrected.json").read_text())
     assert card["any_spacing"] is True
     assert (card["intensity"]["scaling"], card["intensity"]["match"]) == ("equalised", "contrast")
+
+
+def test_the_form_offers_what_a_card_can_say(panel, host, cache, tmp_path):
+    from VoxelMorphRegistrationLib.network.catalogue import Catalogue
+    from VoxelMorphRegistrationLib.panel.model_card_form import ModelCardForm
+
+    weights = write_small_model(tmp_path / "mine.h5", seed=3)
+    form = ModelCardForm(str(MODULE.parent / "Resources" / "UI" / "ModelCardForm.ui"), weights, None, "no engine")
+    assert form.card(Catalogue()).intensity.match == "fixed_to_moving"
+
+    def fill(dialog):
+        user.choose_text(field(dialog, "scalingComboBox"), "Equalised, up to the level below")
+        user.choose_text(field(dialog, "matchComboBox"), "Any two: one carried over to the other's contrast")
+        user.click(field(dialog, "anySpacingCheckBox"))
+        assert field(dialog, "levelSpinBox").enabled
+        assert not field(dialog, "spacingJSpinBox").enabled
+        dialog.accept()
+
+    host.dialogs.expect("Model card of mine.h5", fill)
+    assert form.ask()
+    card = form.card(Catalogue())
+    assert (card.intensity.scaling, card.intensity.match, card.any_spacing) == ("equalised", "contrast", True)
+    form.close()
 
 
 def test_a_file_that_is_known_already_is_said_to_be(panel, host, cache, tmp_path):

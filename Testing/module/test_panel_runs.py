@@ -17,7 +17,7 @@ from host.example_module import write_example
 from module.support import SMALL_MODEL, has_field, scene_content, shown, world_voxels
 from slicer_bridge.support import add_transform
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 STAGES = ["Looking for the engine", "Handing over", "Starting", "Checking", "Loading", "Pre-alignment"]
 STAGES += ["Preparing the intensities", "Network", "Integrating", "Moving the volume", "Handing back"]

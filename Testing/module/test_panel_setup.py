@@ -12,7 +12,7 @@ from host import user
 from module.support import has_field, scene_content
 from network.private_python import HOST_PACKAGES, TinyEngine, installed_files, make_wheel, processes_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
