@@ -204,7 +204,8 @@ def _doubts(made: Sequence[Run]) -> list[str]:
     if busy:
         doubts.append(
             f"Other processes used more than {BUSY:.0%} of a core during: {'; '.join(busy)}. Their wall times, and "
-            "the ratios made of them, are disturbed, and their CPU times a little; repeat on a quiet machine."
+            "the ratios made of them, are disturbed, and so are their CPU times where threads wait for each other; "
+            "repeat on a quiet machine."
         )
     if misread:
         doubts.append(
