@@ -20,8 +20,9 @@ from VoxelMorphRegistrationLib.network.card import ModelCard
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.network.installation import Installation, State
 from VoxelMorphRegistrationLib.network.vxm_file import assemble_vxm_dense
-from VoxelMorphRegistrationLib.pipeline.batch.case_folder import MARKER, CaseFolder
+from VoxelMorphRegistrationLib.pipeline.batch.case_folder import MARKER, STARTED, CaseFolder
 from VoxelMorphRegistrationLib.pipeline.batch.cases_file import CasesFileError, read_cases
+from VoxelMorphRegistrationLib.pipeline.batch.identity import Identity
 from VoxelMorphRegistrationLib.pipeline.sequence.records import FrameRecord
 from VoxelMorphRegistrationLib.pipeline.sequence.store import SequenceStore
 from VoxelMorphRegistrationLib.pipeline.training.checkpoint import Checkpoint
@@ -133,6 +134,15 @@ def test_a_record_of_a_frame_that_is_none(tmp_path, changed):
     assert SequenceStore(tmp_path).record(0) is not None
     path.write_text(json.dumps(record | changed))
     assert SequenceStore(tmp_path).record(0) is None
+
+
+def test_numbers_that_are_none_in_what_an_attempt_left(tmp_path):
+    attempt = {"id": "1", "host": "h", "process": float("nan"), "started": ""}
+    identity = Identity({}, {}, "")
+    (tmp_path / STARTED).write_text(json.dumps({"identity": dataclasses.asdict(identity), "attempts": [attempt]}))
+    folder = CaseFolder(tmp_path)
+    folder.begin(identity)
+    assert len(folder.attempts) == 1
 
 
 @pytest.mark.parametrize("changed", [{"packages": []}, {"size_bytes": "x"}, {"host": None}])

@@ -133,10 +133,14 @@ def now() -> str:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is never written here")
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
