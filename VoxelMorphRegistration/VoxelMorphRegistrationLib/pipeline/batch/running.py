@@ -19,6 +19,11 @@ from VoxelMorphRegistrationLib.pipeline.batch.record import FAILED, Record
 from VoxelMorphRegistrationLib.pipeline.batch.work import run_case
 from VoxelMorphRegistrationLib.progress import Progress
 
+_LOST = (
+    "The connection to the Dask scheduler was lost; what is finished is kept: run the same command again to go on with "
+    "the rest."
+)
+
 _RETRIES_AFTER_A_FAULT = 1
 """Of a case that ended with an error that is none of this library's: a file server's hiccup, say, or a fault."""
 
@@ -124,16 +129,24 @@ def _ended(client: Any, cases: list[Case], output: str, threads: int) -> Iterato
     try:
         for future in coming:
             if future.status == "finished":
-                yield future.result()
+                yield _record(future)
             elif future.status == "error":
                 yield _failed(case_of[future.key], future.exception())
             else:
-                raise BatchError(
-                    "The connection to the Dask scheduler was lost; what is finished is kept: run the same command "
-                    "again to go on with the rest."
-                )
+                raise BatchError(_LOST)
     finally:
         client.cancel(list(coming.futures), force=True)
+
+
+def _record(future: Any) -> Record:
+    """What a finished future holds. Raises BatchError where the scheduler is lost while it is fetched."""
+    from distributed.client import FutureCancelledError
+
+    try:
+        record: Record = future.result()
+    except (OSError, FutureCancelledError) as error:
+        raise BatchError(_LOST) from error
+    return record
 
 
 def _failed(case: Case, error: BaseException) -> Record:
