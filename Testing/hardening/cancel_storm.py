@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 from benchmarks.documents import put_between
-from hardening.leftovers import State, own_temporary_folder
+from hardening.leftovers import State, left_since, own_temporary_folder
 from hardening.small_registrations import SAME_MM, apart, small_job
 from VoxelMorphRegistrationLib.errors import CancelledError
 from VoxelMorphRegistrationLib.pipeline.background import Worker
@@ -88,9 +88,9 @@ def storm_of_workers(folder: Path, count: int, chance: random.Random) -> Storm:
             found = None
             with contextlib.suppress(CancelledError):
                 found = running.result()
-            storm.note(number, found, State.now().more_than(before) if found is None else [])
+            storm.note(number, found, left_since(before) if found is None else [])
         worker.close()
-        storm.wrong += State.now().more_than(before)
+        storm.wrong += left_since(before)
     finally:
         worker.close()
     return storm
@@ -147,9 +147,9 @@ def storm_in_slicer(folder: Path, count: int, chance: random.Random) -> Storm:
         found = way(_moment(chance, len(first)), [])
         storm.stages[way.__name__] += found is None
         _until_ended()
-        storm.note(number, found, State.now(small.nodes).more_than(before) if found is None else [])
+        storm.note(number, found, left_since(before, small.nodes) if found is None else [])
     close_shared_worker()
-    storm.wrong += State.now(small.nodes).more_than(before)
+    storm.wrong += left_since(before, small.nodes)
     return storm
 
 

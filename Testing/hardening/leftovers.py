@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 from child_processes import children
+
+_A_MOMENT = 60.0  # seconds; on a busy machine a thread may take long to end
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class State:
             if now > then
         ]
         return found + [f"{name} in the temporary folder" for name in sorted(self.temporary - before.temporary)]
+
+
+def left_since(before: State, nodes: int = 0) -> list[str]:
+    """What there is more of than before, and stays: threads and processes that are about to end are waited for."""
+    until = time.monotonic() + _A_MOMENT
+    while (found := State.now(nodes).more_than(before)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
 
 
 def resident_kb(pid: int | None = None) -> float:

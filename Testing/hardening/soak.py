@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "VoxelMorphRegistration")]
 
 from benchmarks.documents import put_between
-from hardening.leftovers import State, open_files, own_temporary_folder, resident_kb, slope
+from hardening.leftovers import State, left_since, open_files, own_temporary_folder, resident_kb, slope
 from hardening.small_registrations import SAME_MM, SmallScene, apart
 from VoxelMorphRegistrationLib.slicer_bridge.background import close_shared_worker, shared_worker
 
@@ -82,14 +82,13 @@ def soak(folder: Path, registrations: int, minutes: float = float("inf")) -> Soa
         seen.own_kb.append(resident_kb())
         seen.child_kb.append(resident_kb(pid))
         seen.child_files.append(open_files(pid))
-        now = State.now(small.nodes)
-        with_process = with_process or now
-        seen.leftovers += [f"after {number + 1}: {what}" for what in now.more_than(with_process)]
+        with_process = with_process or State.now(small.nodes)
+        seen.leftovers += [f"after {number + 1}: {what}" for what in left_since(with_process, small.nodes)]
         if number % 25 == 24:
             print(f"{number + 1}: {seen.own_kb[-1]:.0f} KB, {seen.child_kb[-1]:.0f} KB", file=sys.stderr, flush=True)
     seen.seconds = time.perf_counter() - began
     close_shared_worker()
-    seen.leftovers += [f"at the end: {what}" for what in State.now(small.nodes).more_than(before)]
+    seen.leftovers += [f"at the end: {what}" for what in left_since(before, small.nodes)]
     return seen
 
 
