@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -207,7 +208,7 @@ def _sequences(folder: Path, **rows: tuple[float, float]) -> Throughput | None:
         for name, (speed, peak) in named.items()
     }
     (folder / "elastix").mkdir(parents=True)
-    (folder / "rows-abc.json").write_text(json.dumps(kept))
+    (folder / "rows-modelone12345678.json").write_text(json.dumps(kept))
     for frame, seconds in ((1, 30.0), (2, 50.0)):
         line = {"frame": frame, "seconds": seconds, "field": "field.mha"}
         (folder / "elastix" / f"elastix_default_{frame:04d}.json").write_text(json.dumps(line))
@@ -226,6 +227,22 @@ def test_a_sequence_is_held_against_its_targets(tmp_path: Path) -> None:
     assert [met[bound.title] for bound in targets.SEQUENCE_BOUNDS.values()] == [True, True, True]
     line = next(line for line in sequences.as_table().splitlines() if line.startswith("| half resolution, 100"))
     assert [cell.strip() for cell in line.split("|")[2:5]] == ["160.0x", "4", "0.25"]
+
+
+def test_rows_of_two_models_and_one_code_belong_together(tmp_path: Path) -> None:
+    folder = tmp_path / "throughput"
+    _sequences(folder, half_resolution=(2.0, 400.0))
+    row = {"frames_per_second": 5.0, "bytes_per_frame": 2e6, "peak_mb": 300.0, "seconds": 1.0, "plan": ""}
+    name = "half resolution, T1 model, 80x96x112 network grid"
+    (folder / "rows-modeltwo12345678.json").write_text(json.dumps({name: row}))
+    (folder / "rows-modelone87654321.json").write_text(json.dumps({"of older code": row}))
+    for path, when in (("one12345678", 2), ("two12345678", 3), ("one87654321", 1)):
+        os.utime(folder / f"rows-model{path}.json", (when, when))
+    sequences = Throughput.kept_in(folder)
+    assert sequences is not None
+    assert list(sequences.ours) == ["half resolution", name]
+    assert sequences.figures["frames_per_second"] == 5.0
+    assert sequences.figures["times_elastix"] == pytest.approx(80.0)
 
 
 def test_the_page_has_a_picture_for_what_was_measured_and_no_other(tmp_path: Path) -> None:
