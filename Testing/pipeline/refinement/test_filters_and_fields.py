@@ -8,6 +8,7 @@ from pipeline.refinement.known_warp import smooth_field
 from spatial.geometry import affine, rotation
 from VoxelMorphRegistrationLib.errors import TransformError
 from VoxelMorphRegistrationLib.pipeline.refinement import fields
+from VoxelMorphRegistrationLib.pipeline.refinement.contrast import DifferentContrast, SameContrast, contrast_of
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import blurred, spread
 from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
@@ -93,16 +94,47 @@ def test_an_inverse_from_a_rough_one():
         inverted(folded, DisplacementField.zero(GRID))
 
 
-def test_the_similarity_knows_no_contrast():
-    image = blurred(noise(40, 40, 40), 2.0)
-    image = (image - image.min()) / (image.max() - image.min())
+def image_and_another() -> tuple[np.ndarray, np.ndarray]:
+    """Smooth noise of 0 to 1, twice."""
+    smooth = [blurred(np.random.default_rng(n).normal(size=(40, 40, 40)).astype(np.float32), 2.0) for n in (0, 5)]
+    first, second = ((image - image.min()) / (image.max() - image.min()) for image in smooth)
+    return first, second
+
+
+BIAS = np.linspace(0.7, 1.3, 40, dtype=np.float32)[:, None, None]
+
+
+def test_local_correlation_sees_through_a_bias_and_knows_inverted_images():
+    image, other = image_and_another()
     alike = LocalCorrelation(image, np.ones(image.shape, bool))
-    bias = np.linspace(0.7, 1.3, 40, dtype=np.float32)[:, None, None]
-    other = blurred(np.random.default_rng(5).normal(size=image.shape).astype(np.float32), 2.0)
-    other = (other - other.min()) / (other.max() - other.min())
     same = alike(image)
     assert same > 0.8
-    assert alike(1 - image) == pytest.approx(same, rel=0.05)
-    assert alike(image * bias) > 0.8 * same
+    assert alike(image * BIAS) > 0.8 * same
+    assert alike(1 - image) < 0.1 * same
     assert alike(other) < 0.3 * same
     assert alike(np.zeros_like(image)) == pytest.approx(0, abs=1e-6)
+
+
+def test_structure_knows_no_contrast():
+    image, other = image_and_another()
+    contrast = DifferentContrast(image, np.ones(image.shape, bool))
+
+    def alike(moved: np.ndarray) -> float:
+        return contrast.similarity(contrast.channels(moved))
+
+    assert alike(image) == pytest.approx(1)
+    assert alike(1 - image) > 0.99
+    assert alike(0.5 * image * BIAS) > 0.9
+    assert abs(alike(other)) < 0.2
+    assert np.isfinite(alike(np.zeros_like(image)))
+
+
+def test_whether_a_pair_is_of_one_contrast():
+    image, _ = image_and_another()
+    inside = np.ones(image.shape, bool)
+    for moved, expected in ((np.roll(image, 1, 0), SameContrast), (1 - image, DifferentContrast)):
+        kind, fixed = contrast_of(image, moved, moved, inside)
+        assert kind is expected
+        assert fixed.shape == image.shape
+    empty = np.zeros_like(image)
+    assert contrast_of(empty, empty, empty, inside)[0] is SameContrast

@@ -31,7 +31,7 @@ def refined(pair):
 
 def test_a_known_warp_is_found(pair, refined):
     deformation, report = refined
-    assert pair.error_mm(deformation) < 0.55 * pair.error_mm(unregistered(pair.fixed.grid))
+    assert pair.error_mm(deformation) < 0.52 * pair.error_mm(unregistered(pair.fixed.grid))
     assert report.gained
     assert report.similarity_after > report.similarity_before + 0.1
     assert report.contrast == "same contrast"
@@ -71,7 +71,7 @@ def test_the_affine_stays_and_the_field_is_the_given_one_far_away(pair):
 def test_an_inverted_contrast_is_improved(pair):
     deformation, report = refine(pair.fixed, inverted_contrast(pair.moving), unregistered(pair.fixed.grid), AMPLE)
     assert report.contrast == "different contrast"
-    assert pair.error_mm(deformation) < 0.95 * pair.error_mm(unregistered(pair.fixed.grid))
+    assert pair.error_mm(deformation) < 0.45 * pair.error_mm(unregistered(pair.fixed.grid))
     assert folded_percent(deformation.displacement, pair.fixed) == 0
 
 

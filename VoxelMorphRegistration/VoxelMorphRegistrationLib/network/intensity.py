@@ -68,7 +68,7 @@ def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, 
     elif preparation.scaling == "percentile":
         reach, level = float(np.quantile(_foreground(image), 0.999)), preparation.level
     elif preparation.scaling == "equalised":
-        return _equalised(image, lowest, preparation.level)
+        return equalised(image, lowest, preparation.level)
     else:
         reach, level = white_matter_peak(image), preparation.level
     image -= np.float32(lowest)
@@ -76,7 +76,7 @@ def _scaled(values: npt.NDArray[np.generic], preparation: IntensityPreparation, 
     return image
 
 
-def _equalised(image: Floats, lowest: float, level: float) -> Floats:
+def equalised(image: Floats, lowest: float = 0.0, level: float = 1.0) -> Floats:
     """Contrast-limited histogram equalisation (Pizer et al., CVGIP 39, 1987) of the whole image at once.
 
     No value is stretched more than _STEEPEST times as much as a linear scaling would; the background stays 0.

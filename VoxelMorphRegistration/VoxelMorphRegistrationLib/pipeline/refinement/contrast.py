@@ -1,84 +1,104 @@
-"""Intensities by which a pair can be compared voxel by voxel."""
+"""In what a pair can be compared voxel by voxel: its intensities, or, of different contrast, its structure."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from VoxelMorphRegistrationLib.network.histogram import match_histogram
+from VoxelMorphRegistrationLib.network.histogram import match_histogram, sample
+from VoxelMorphRegistrationLib.network.intensity import equalised
+from VoxelMorphRegistrationLib.pipeline.refinement.self_similarity import self_similarity
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred
-from VoxelMorphRegistrationLib.pipeline.refinement.transfer import carried_over
+from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
 
-_SAME = 0.4  # correlation in the fixed content from which a pair counts as one of the same contrast, still misaligned
-_WINDOW = 6.0  # voxels, the standard deviation of the window in which brightness is fitted
-_NOISE = 1e-3  # variance; the standard deviation is 3 % of the brightest tissue
-_LARGEST_GAIN = 3.0
+Mask = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What is left between the images, and how the moved image's slopes count: ``fixed - gain * moved - offset``."""
-
-    difference: Floats
-    gain: Floats | None
-    """None for 1 everywhere."""
+_SAME = 0.8  # of the local correlation that any curve gives, from which intensities as they are serve
+_THIN = (slice(None, None, 2),) * 3
 
 
 class SameContrast:
-    """The fixed image has the moving one's histogram: brightness means tissue, and differences mean motion."""
+    """Brightness means tissue, and differences mean motion. One channel: the image."""
 
     name = "same contrast"
+    around = (4, 2)
+    """Coarser voxels, every n-th, on which is found what is put before the field."""
     least_gain = 5e-4
     """Of the similarity, from which the result is taken."""
-    step_smoothing = 0.0
-    """Voxels; what is added in a step is smoothed that much."""
+    within = True
+    """Whether the field itself is refined then, all of it."""
 
-    def __init__(self, fixed: Floats) -> None:
-        self.fixed = fixed
+    def __init__(self, fixed: Floats, inside: Mask) -> None:
+        self.fixed = fixed[None]
+        self._alike = LocalCorrelation(fixed, inside)
 
-    def compare(self, moved: Floats) -> Comparison:
-        """The plain difference."""
-        return Comparison(self.fixed - moved, None)
+    def channels(self, moved: Floats) -> Floats:
+        """(1, D, H, W), to be compared with ``fixed``."""
+        return moved[None]
+
+    def similarity(self, channels: Floats) -> float:
+        """Local correlation, squared."""
+        return self._alike(channels[0])
 
 
 class DifferentContrast:
-    """The moved image is carried over to the fixed one's contrast, by one curve for the whole image and then, in each
-    window, by a line that rises: inverted contrasts and bias fields are seen through.
+    """Structure is where an image differs from itself a voxel further on, whatever its contrast (`self_similarity`).
 
-    The curve is the mean of the fixed image at each brightness of the moved one, as it lies at the moment. A line for
-    each window alone, which may fall, was tried and takes inverted pairs apart: edges to the background decide then.
+    Three channels. In trials, carrying one image over to the other's contrast by a curve gained less than this on an
+    inverted trunk and brain, and a curve for each window took inverted pairs apart.
     """
 
     name = "different contrast"
-    least_gain = 0.1
-    step_smoothing = 2.0
-    """Carried over or not, the images' details differ; they must not pull voxel by voxel."""
+    around = (1,)
+    """On coarser voxels structure undoes what the network found."""
+    least_gain = 0.01
+    within = False
 
-    def __init__(self, fixed: Floats) -> None:
-        self.fixed = fixed
-        self._mean = blurred(fixed, _WINDOW)
+    def __init__(self, fixed: Floats, inside: Mask) -> None:
+        self.fixed = self_similarity(fixed)
+        self._inside = inside[_THIN]
+        self._counted = self._of(self.fixed)
 
-    def compare(self, moved: Floats) -> Comparison:
-        """What curve and line leave, and their slopes."""
-        carried, slope = carried_over(moved, self.fixed)
-        mean, squares, product = blurred(np.stack([carried, carried * carried, carried * self.fixed]), _WINDOW)
-        gain = (product - mean * self._mean) / (squares - mean * mean + np.float32(_NOISE))
-        np.clip(gain, 0, _LARGEST_GAIN, out=gain)
-        return Comparison(self.fixed - self._mean - gain * (carried - mean), gain * slope)
+    def channels(self, moved: Floats) -> Floats:
+        """(3, D, H, W), to be compared with ``fixed``."""
+        return self_similarity(moved)
+
+    def similarity(self, channels: Floats) -> float:
+        """1 for the same structure, about 0 for none in common."""
+        counted = self._of(channels)
+        spread = float(self._counted.var() + counted.var())
+        return 1 - float(np.square(self._counted - counted).mean()) / spread if spread > 0 else 0.0
+
+    def _of(self, channels: Floats) -> Floats:
+        every: Floats = channels[(slice(None), *_THIN)][:, self._inside]
+        return every
 
 
 Contrast = SameContrast | DifferentContrast
 
 
-def contrast_of(
-    fixed: Floats, moving: Floats, moved: Floats, inside: npt.NDArray[np.bool_]
-) -> tuple[type[Contrast], Floats]:
-    """Which of the two serves a pair that lies as it does, judged by the images alone, and the fixed image for it."""
-    matched = match_histogram(fixed, moving)
-    thin = (slice(None, None, 2),) * 3
-    a, b = (image[thin][inside[thin]] for image in (matched, moved))
-    if a.size > 1 and min(a.std(), b.std()) > 1e-6 and np.corrcoef(a, b)[0, 1] >= _SAME:
-        return SameContrast, matched
-    return DifferentContrast, fixed
+def contrast_of(fixed: Floats, moving: Floats, moved: Floats, inside: Mask) -> tuple[type[Contrast], Floats]:
+    """Which of the two serves a pair that lies as it does, judged by the images alone, and the fixed image for it.
+
+    That of one contrast has the moving image's histogram. Contrasts differ where the fixed image through a curve, the
+    mean of the moving one at each of its intensities, is locally much more like the moving one than it is by itself.
+    """
+    thin = [blurred(image, 1.0, 2) for image in (fixed, moved)]
+    if min(float(np.ptp(sample(image))) for image in thin) > 0:
+        a, b = (equalised(image) for image in thin)
+        some = inside[_THIN]
+        plain, best = (LocalCorrelation(image, some, 1.5)(b) for image in (match_histogram(a, b), _by_mean(a, b)))
+        if plain < _SAME * best:
+            return DifferentContrast, fixed
+    return SameContrast, match_histogram(fixed, moving)
+
+
+def _by_mean(image: Floats, other: Floats) -> Floats:
+    """The mean of ``other`` at each of 64 intensities (0 to 1) of ``image`` (Guimond et al., IEEE TMI 20(1), 2001).
+
+    With the histogram of ``other``: means are paler than what they are the means of.
+    """
+    bins = np.clip(image * 64, 0, 63).astype(np.int32)
+    counts = np.bincount(bins.ravel(), minlength=64)
+    sums = np.bincount(bins.ravel(), other.ravel(), minlength=64)
+    return match_histogram((sums / np.maximum(counts, 1)).astype(np.float32)[bins], other)

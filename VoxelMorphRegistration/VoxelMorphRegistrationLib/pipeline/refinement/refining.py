@@ -9,18 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.pipeline.refinement.contrast import Contrast, DifferentContrast, contrast_of
-from VoxelMorphRegistrationLib.pipeline.refinement.demons import Demons, Mask
+from VoxelMorphRegistrationLib.pipeline.refinement.contrast import Contrast, Mask, contrast_of
+from VoxelMorphRegistrationLib.pipeline.refinement.demons import Demons
 from VoxelMorphRegistrationLib.pipeline.refinement.fields import folds, in_space, in_voxels, then, warped
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.pair import MARGIN, Pair, pair_on_lattice
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred, spread
-from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
-from VoxelMorphRegistrationLib.pipeline.refinement.transfer import without_background
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 
-_COARSER = (4, 2)  # levels before the full one
 _SMALLEST = 16  # voxels along an axis, of a coarser level
 _COARSE_STEPS = 20
 _SMOOTHING = 0.8  # voxels, of the field after each step
@@ -34,7 +31,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class RefinementReport:
-    """What a refinement did. Similarities are local squared correlations (`LocalCorrelation`), 0 to 1."""
+    """What a refinement did. Similarities are those of the pair's `Contrast`, 1 at most."""
 
     similarity_before: float
     similarity_after: float
@@ -69,7 +66,7 @@ class RefinementReport:
     def __str__(self) -> str:
         ending = "nothing more to gain" if self.stopped == "done" else "time spent"
         return (
-            f"local similarity {self.similarity_before:.3f} before, {self.similarity_after:.3f} after "
+            f"similarity {self.similarity_before:.3f} before, {self.similarity_after:.3f} after "
             f"{self.coarse_steps + self.steps} steps in {self.seconds:.1f} s ({self.contrast}; {ending})"
         )
 
@@ -96,18 +93,18 @@ def refine(
     say("Refining: preparing", 0.0)
     pair = pair_on_lattice(fixed, moving, deformation.affine, fixed_mask, moving_mask)
     run = _Run(pair, in_voxels(deformation.displacement.resampled(pair.grid)), start + seconds, clock, say, start)
-    field, stopped = run.refined()
+    found, stopped = run.refined()
     report = RefinementReport(
         run.similarity_before, run.best, run.steps, run.coarse_steps, clock() - start, run.contrast, stopped,
         run.from_network,
     )  # fmt: skip
-    if field is None:
+    if found is None:
         return deformation, report
     base, back = deformation.displacement, deformation.inverse_displacement
     if not run.from_network:
         base, back = DisplacementField.zero(base.grid), back and DisplacementField.zero(back.grid)
     del run
-    refined = _embedded(field, pair.grid, base)
+    refined = _embedded(found, pair.grid, base)
     return Deformation(deformation.affine, refined, back and inverted(refined, back)), report
 
 
@@ -115,17 +112,14 @@ class _Run:
     def __init__(self, pair: Pair, field: Floats, end: float, clock: Clock, say: Progress, start: float) -> None:
         self._pair, self._clock, self._say, self._start, self._end = pair, clock, say, start, end
         self._known = ~np.isnan(pair.fixed)
-        self._fixed, self._moving, self._inside = np.nan_to_num(pair.fixed), pair.moving, pair.inside
-        self._moved, self._moved_known = self._look(field)
-        if (seen := pair.inside & self._moved_known).any():
-            self._inside = seen
-        self._contrast, self._matched = contrast_of(self._fixed, np.nan_to_num(pair.moving), self._moved, self._inside)
-        if self._contrast is DifferentContrast:
-            self._moving = without_background(pair.moving)
-            self._fixed = self._matched = np.nan_to_num(without_background(pair.fixed))
-            self._moved, self._moved_known = self._look(field)
-        self._alike = LocalCorrelation(self._fixed, self._inside)
-        self.similarity_before = self.best = self._alike(self._moved)
+        self._moving, self._inside = pair.moving, pair.inside
+        moved, seen = self._look(field)
+        if (both := pair.inside & seen).any():
+            self._inside = both
+        kind, self._fixed = contrast_of(np.nan_to_num(pair.fixed), np.nan_to_num(pair.moving), moved, self._inside)
+        self._contrast: Contrast = kind(self._fixed, self._inside)
+        self._moved = _Moved(moved, self._contrast.channels(moved), seen)
+        self.similarity_before = self.best = self._contrast.similarity(self._moved.channels)
         self.steps = self.coarse_steps = 0
         self.from_network = True
         self._field = field
@@ -139,8 +133,8 @@ class _Run:
         """The field and why it ended; None where nothing was gained."""
         self._better_of_network_and_nothing()
         base, base_best = self._field, self.best
-        self._from_coarser_levels(self._matched, self._contrast)
-        stopped = self._at_full_level(self._contrast(self._matched))
+        self._from_coarser_levels()
+        stopped = self._at_full_level() if self._contrast.within else "done" if self._time_left(0.0) else "time"
         if self.best <= base_best + self._contrast.least_gain:
             self.best = base_best
             self.steps = self.coarse_steps = 0
@@ -149,35 +143,36 @@ class _Run:
 
     def _better_of_network_and_nothing(self) -> None:
         """A network may take a pair apart that it was not made for."""
-        nothing = np.zeros_like(self._field)
-        moved, known = np.nan_to_num(self._moving), ~np.isnan(self._moving)
-        alike = self._alike(moved)
+        moved, seen = np.nan_to_num(self._moving), ~np.isnan(self._moving)
+        channels = self._contrast.channels(moved)
+        alike = self._contrast.similarity(channels)
         if alike > self.best:
-            self.from_network, self._field, self.best = False, nothing, alike
-            self._moved, self._moved_known = moved, known
+            self.from_network, self._field, self.best = False, np.zeros_like(self._field), alike
+            self._moved = _Moved(moved, channels, seen)
 
-    def _from_coarser_levels(self, fixed: Floats, contrast: type[Contrast]) -> None:
+    def _from_coarser_levels(self) -> None:
         """What coarser voxels find is put before the field, whose detail stays, if that makes the pair more alike."""
-        coarse = self._at_coarser_levels(fixed, contrast)
+        coarse = self._at_coarser_levels()
         if coarse.gain <= _GAIN or not self._time_left(0.0):
             return
         field = then(spread(coarse.field * np.float32(coarse.every), self._shape, coarse.every), self._field)
         moved, seen = self._look(field)
-        similarity = self._alike(moved)
+        channels = self._contrast.channels(moved)
+        similarity = self._contrast.similarity(channels)
         if similarity > self.best:
-            self._field, self._moved, self._moved_known, self.best = field, moved, seen, similarity
+            self._field, self._moved, self.best = field, _Moved(moved, channels, seen), similarity
             self.coarse_steps = coarse.steps
 
-    def _at_coarser_levels(self, fixed: Floats, contrast: type[Contrast]) -> _CoarseField:
+    def _at_coarser_levels(self) -> _CoarseField:
         """A field on coarser voxels, found from the pair as the given field leaves it."""
         found, steps = _CoarseField(np.zeros((3, 1, 1, 1), np.float32), 1, 0.0, 0), 0
-        for every in _COARSER:
+        for every in self._contrast.around:
             if min(self._shape) < every * _SMALLEST:
                 continue
             thin = (slice(None, None, every),) * 3
             level = _CoarseLevel(
-                blurred(fixed, every / 2, every), blurred(self._moved, every / 2, every), self._inside[thin],
-                (self._known & self._moved_known)[thin], contrast,
+                type(self._contrast)(_on_every(self._fixed, every), self._inside[thin]),
+                _on_every(self._moved.image, every), (self._known & self._moved.seen)[thin],
             )  # fmt: skip
             finer = found.every // every
             start = spread(found.field * np.float32(finer), level.shape, finer) if steps else None
@@ -201,18 +196,19 @@ class _Run:
             since = 0 if similarity > best + _GAIN else since + 1
             if similarity > best:
                 found, best = field, similarity
-            self._report(f"at {every} voxels", self.best)
+            self._report(f"at {every} voxels" if every > 1 else "", self.best)
         return _CoarseField(found, every, best - none, count)
 
-    def _at_full_level(self, contrast: Contrast) -> str:
-        demons = Demons(contrast, _SMOOTHING)
-        field, moved, seen, since, took = self._field, self._moved, self._moved_known, 0, 0.0
+    def _at_full_level(self) -> str:
+        demons = Demons(self._contrast, _SMOOTHING)
+        field, channels, seen, since, took = self._field, self._moved.channels, self._moved.seen, 0, 0.0
         count = 0
         while self._time_left(took):
             before = self._clock()
-            field = demons.step(field, moved, self._known & seen)
+            field = demons.step(field, channels, self._known & seen)
             moved, seen = self._look(field)
-            similarity = self._alike(moved)
+            channels = self._contrast.channels(moved)
+            similarity = self._contrast.similarity(channels)
             count += 1
             since = 0 if similarity > self.best + _GAIN else since + 1
             if similarity > self.best:
@@ -231,14 +227,14 @@ class _Run:
             damped = base + np.float32(part) * gain
             if not (folded := folds(damped, inside)) or folded <= folds(base, inside):
                 if part < 1:
-                    self.best = self._alike(self._look(damped)[0])
+                    self.best = self._contrast.similarity(self._contrast.channels(self._look(damped)[0]))
                 return damped if self.best > self.similarity_before else None
         self.best = self.similarity_before
         return None
 
     @property
     def _shape(self) -> tuple[int, int, int]:
-        d, h, w = self._fixed.shape
+        d, h, w = self._pair.fixed.shape
         return d, h, w
 
     def _look(self, field: Floats) -> tuple[Floats, Mask]:
@@ -257,6 +253,15 @@ class _Run:
 
 
 @dataclass(frozen=True, eq=False)
+class _Moved:
+    """The moving image through a field, its contrast's channels, and where it shows something."""
+
+    image: Floats
+    channels: Floats
+    seen: Mask
+
+
+@dataclass(frozen=True, eq=False)
 class _CoarseField:
     """(3, D, H, W) in voxels of a level that has every ``every``-th, what it gains there, and the steps it took."""
 
@@ -269,22 +274,26 @@ class _CoarseField:
 class _CoarseLevel:
     """The pair on every n-th voxel, seen through the field that was given."""
 
-    def __init__(self, fixed: Floats, moving: Floats, inside: Mask, known: Mask, contrast: type[Contrast]) -> None:
-        self._moving, self._known = moving, known
-        self._alike = LocalCorrelation(fixed, inside)
-        self._demons = Demons(contrast(fixed), _COARSE_SMOOTHING)
-        self._moved = moving
-        d, h, w = fixed.shape
+    def __init__(self, contrast: Contrast, moving: Floats, known: Mask) -> None:
+        self._contrast, self._moving, self._known = contrast, moving, known
+        self._demons = Demons(contrast, _COARSE_SMOOTHING)
+        self._channels = contrast.channels(moving)
+        d, h, w = moving.shape
         self.shape = (d, h, w)
 
     def similarity(self, field: Floats) -> float:
         """Through a field, (3, D, H, W) in the level's voxels, from which `step` goes on."""
-        self._moved = warped(self._moving, field, 0.0)
-        return self._alike(self._moved)
+        self._channels = self._contrast.channels(warped(self._moving, field, 0.0))
+        return self._contrast.similarity(self._channels)
 
     def step(self, field: Floats) -> Floats:
         """The field of which `similarity` was asked last, a step further."""
-        return self._demons.step(field, self._moved, self._known)
+        return self._demons.step(field, self._channels, self._known)
+
+
+def _on_every(image: Floats, every: int) -> Floats:
+    """The image on every n-th voxel, what lies between averaged in."""
+    return blurred(image, every / 2, every) if every > 1 else image
 
 
 def _fade(shape: tuple[int, int, int]) -> Floats:
