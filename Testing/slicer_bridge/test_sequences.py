@@ -92,6 +92,30 @@ def test_playing_the_browser_carries_everything_as_the_anatomy_moves(scene, logi
     assert temporary_folders(tmp_path) == []
 
 
+@pytest.mark.parametrize(("mode", "status"), [("chain", "registered"), ("keyframes", "interpolated")])
+def test_chains_and_key_frames_carry_as_the_anatomy_moves(scene, logic, network, tmp_path, mode, status):
+    browser, _ = s.add_sequence()
+    outcome = logic.registerSequence(
+        browser,
+        s.REFERENCE,
+        mode=mode,
+        keyFrames=2,
+        model=network,
+        preAlignment="rigid",
+        storageFolder=tmp_path / "kept",
+    )
+    under = s.add_point("under the transform")
+    under.SetAndObserveTransformNodeID(outcome.transform.GetID())
+    records = SequenceStore(tmp_path / "kept").records()
+    assert status in {record.status for record in records}
+    chained = [record.built_on for record in records if mode == "chain" and record.frame in (3, 4)]
+    assert chained in ([], [(2,), (3,)])
+    for n in play(browser):
+        # Between key frames the motion is taken to be straight, which this one is but for its turning points.
+        neighbours = [s.moved(k) for k in (n - 1, n + 1)] if records[n].status == "interpolated" else [s.moved(n)]
+        assert distance(s.control_point(under), np.mean(neighbours, axis=0)) < len(records) * TOLERANCE_MM / 2
+
+
 def test_sequences_are_the_masters_and_not_recorded(scene, logic, network):
     browser, sequence = s.add_sequence()
     outcome = logic.registerSequence(
