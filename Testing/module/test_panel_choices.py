@@ -47,7 +47,7 @@ def test_every_control_has_a_tooltip(panel):
 def test_every_form_field_of_the_card_has_a_tooltip():
     root = ElementTree.parse(UI.with_name("ModelCardForm.ui")).getroot()
     fields = [w for w in root.iter("widget") if w.get("name", "").endswith(CONTROLS)]
-    assert len(fields) == 11
+    assert len(fields) == 12
     for widget in fields:
         assert any(p.get("name") == "toolTip" and p.findtext("string") for p in widget.findall("property"))
 
@@ -219,6 +219,7 @@ def test_a_scene_restores_every_choice(panel, host, cache, tmp_path):
     user.choose_text(ui.preAlignmentComboBox, "Centers only")
     user.choose_text(ui.resolutionComboBox, "Quarter")
     ui.refineSpinBox.value = 15
+    panel.parameters.adaptMinutes = 3
     user.choose_text(ui.engineComboBox, "TensorFlow")
     user.choose_text(ui.intensityComboBox, "None: values as they are")
     user.choose_text(ui.outputGridComboBox, "Coarser voxels of the network")

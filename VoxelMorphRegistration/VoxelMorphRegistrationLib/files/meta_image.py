@@ -13,9 +13,12 @@ _ALLOWED = re.compile(rb"[1-9][ \t]*")  # MetaIO has room for 10
 
 
 def require_meta_header(path: Path) -> None:
-    """Raises FileError for a .mha or .mhd that does not say how many dimensions it has, or says more than 9."""
+    """Raises FileError for a .mha or .mhd that does not say how many dimensions it has, or says more than 9,
+    or that ends before its data."""
     with path.open("rb") as stream:
-        header = stream.read(_HEADER_LIMIT).partition(b"ElementDataFile")[0]
+        header, data, _ = stream.read(_HEADER_LIMIT).partition(b"ElementDataFile")
+    if not data:
+        raise FileError(f"{path} cannot be read: it is incomplete, or no MetaImage file; copy or export it again.")
     said = _DIMENSIONS.findall(header)
     if not said or not all(map(_ALLOWED.fullmatch, said)):
         raise FileError(

@@ -366,6 +366,7 @@ class RunningJob(Generic[Result]):
 
     def _kept_log(self, process: WorkerProcess) -> str:
         """Write what the process printed into the log folder; a clause that says where."""
+        process.wait_for_log()
         folder = self._worker.log_folder
         path = folder / f"background-{time.strftime('%Y%m%d-%H%M%S')}-{process.pid}.log"
         try:

@@ -26,6 +26,7 @@ import shutil
 import signal
 import site
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -108,11 +109,14 @@ class _Worker:
             except queue.Empty:
                 self._leave()
             self._folder = Path(message["folder"])
+            tempfile.tempdir = message[
+                "folder"
+            ]  # what libraries leave there (TensorFlow its generated code) goes with it
             try:
                 answer = self._do(message["job"], message["inputs"], self._folder)
             except CancelledError:
                 self._leave()
-            self._folder = None
+            self._folder = tempfile.tempdir = None
             self._say(**answer)
 
     def _listen(self) -> None:

@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,6 +51,7 @@ class WorkerProcess:
             ) from error
         self.pid = self._popen.pid
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._noted = 0  # lines ever
         self.listener: Callable[[str], object] | None = None
         self.command = command
         self._is_ready = self._talks_garbage = False
@@ -143,6 +145,15 @@ class WorkerProcess:
             "choose another engine if it happens again"
         )
 
+    def wait_for_log(self) -> None:
+        """Until ``log`` has what it printed before its answer, which came through another pipe; a second at most."""
+        deadline = time.monotonic() + 1.0
+        while self._draining.is_alive() and time.monotonic() < deadline:
+            noted = self._noted
+            self._draining.join(0.1)
+            if noted == self._noted:
+                return
+
     def _drain(self) -> None:
         """Take what it prints, so that it never waits for a full pipe."""
         assert self._popen.stderr is not None
@@ -155,6 +166,7 @@ class WorkerProcess:
     def _note(self, line: bytes) -> None:
         text = line[:_LONGEST_LINE].decode(errors="replace").rstrip()
         self.log.append(text)
+        self._noted += 1
         if (listener := self.listener) is not None:
             listener(text)
 
