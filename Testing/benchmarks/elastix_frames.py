@@ -25,12 +25,13 @@ PRESETS = {
 def elastix(python: str, preset: str, moving: Path, fixed: Mapping[int, Path], output: Path) -> list[dict[str, Any]]:
     """The lines of the frames in ``fixed``, by an interpreter that has itk-elastix; says so where it fails."""
     output.mkdir(parents=True, exist_ok=True)
-    command = [python, "-m", "benchmarks.elastix_frames", "--preset", preset, "--output", str(output)]
-    command += ["--moving", str(moving), *(f"{n}={path}" for n, path in fixed.items())]
+    command = [str(Path(python).absolute()), "-m", "benchmarks.elastix_frames", "--preset", preset]
+    command += ["--output", str(output.absolute()), "--moving", str(moving.absolute())]
+    command += [f"{n}={path.absolute()}" for n, path in fixed.items()]
     testing = str(Path(__file__).resolve().parents[1])
-    done = subprocess.run(
-        command, check=False, env=os.environ | {"PYTHONPATH": testing}, capture_output=True, text=True
-    )
+    environment = os.environ | {"PYTHONPATH": testing}
+    # transformix leaves a deformationField.nii where it is run
+    done = subprocess.run(command, check=False, env=environment, cwd=output, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"elastix ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

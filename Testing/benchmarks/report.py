@@ -97,7 +97,7 @@ def overview(runs: Runs) -> str:
             continue
         cells = []
         for run, value in zip(made, values, strict=True):
-            seconds = None if run is None else _value(run, "report.cost.wall_s")
+            seconds = None if run is None or run.is_busy else _value(run, "report.cost.wall_s")
             cells.append(number(value, form) + number(seconds, " in {:.1f} s", none=""))
         lines.append([row.title, _JUDGED_BY[row.measure], *cells])
     return table(["pair", "judged by", "before", *_OVERVIEW.values()], lines)
@@ -107,9 +107,11 @@ _JUDGED_BY = {"dice": "Dice", "ncc": "correlation", "error_mm": "error, mm"}
 
 
 def _ratio(runs: Runs, row: str, method: str, peer: str) -> dict[str, float | None]:
+    """Without the times where other processes disturbed one of the two."""
+    disturbed = any((run := runs.get((row, each))) and run.is_busy for each in (method, peer))
     return {
-        "times_less_wall": times_less(runs, row, method, peer),
-        "times_less_cpu": times_less(runs, row, method, peer, "cpu_s"),
+        "times_less_wall": None if disturbed else times_less(runs, row, method, peer),
+        "times_less_cpu": None if disturbed else times_less(runs, row, method, peer, "cpu_s"),
         "better_by": better_by(runs, row, method, peer),
     }
 
