@@ -108,6 +108,7 @@ class _Pictures:
         from VoxelMorphRegistrationLib.slicer_bridge.map_display import show_transform
 
         panel, ui = self._widget.panel, self._widget.panel.ui
+        self._moving.SetAndObserveTransformNodeID(None)  # the demo's picture put it under a transform
         self._open("inputs", "outputs", "masks", "settings")
         user.choose(ui.fixedVolumeSelector, self._fixed)
         user.choose(ui.movingVolumeSelector, self._moving)
