@@ -62,21 +62,17 @@ def pre_align(
         raise InputError(f"Unknown pre-alignment '{kind}'; choose one of {', '.join(KINDS)}.")
     if kind == "none":
         return PreAlignment(np.eye(4), "none", 0.0)
-    if same_contrast is None:
-        found = pre_align(fixed, moving, kind, same_contrast=False, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        if not _of_one_contrast(fixed, moving, found.matrix):
-            return found
     start, stop = (fixed if fixed_mask is None else fixed_mask).content_window()
     side = float((fixed.grid.spacing * (stop - start)).max())
-    pair = _Pair(fixed, moving, fixed_mask, moving_mask, same_contrast is not False)
+    pair = _Pair(fixed, moving, fixed_mask, moving_mask)
     try:
-        coarse, fine = pair.at(side / _COARSE), pair.at(side / _FINE)
-        starts: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
-        starts += [(start, "centre") for start in coarse.centred()]
-        start, start_kind = max(starts, key=lambda candidate: coarse.similarity(candidate[0]))
-        best = _Found(start, start_kind, fine.similarity(start))
+        if same_contrast is None:
+            same_contrast = pair.is_of_one_contrast(side / _COARSE)
+        coarse, fine = (pair.at(side / voxels, same_contrast) for voxels in (_COARSE, _FINE))
+        start_at, start_kind = coarse.best_start()
+        best = _Found(start_at, start_kind, fine.similarity(start_at))
         if kind in ("rigid", "affine"):
-            transform = coarse.optimised(start, _COARSE_ITERATIONS)[0]
+            transform = coarse.optimised(start_at, _COARSE_ITERATIONS)[0]
             if kind == "affine":
                 transform = coarse.optimised(_as_affine(transform), _COARSE_ITERATIONS)[0]
             transform, similarity = fine.optimised(transform, _FINE_ITERATIONS)
@@ -111,21 +107,30 @@ class _Pair:
         moving: Image,
         fixed_mask: Image | None,
         moving_mask: Image | None,
-        same_contrast: bool,
     ) -> None:
         self.fixed, self.moving = _to_sitk(fixed), _to_sitk(moving)
         self.fixed_mask = None if fixed_mask is None else _to_sitk(fixed_mask)
         self.moving_mask = None if moving_mask is None else _to_sitk(moving_mask)
-        self.same_contrast = same_contrast
 
-    def at(self, spacing_mm: float) -> _Level:
+    def at(self, spacing_mm: float, same_contrast: bool) -> _Level:
         return _Level(
             _shrunk(self.fixed, spacing_mm),
             _shrunk(self.moving, spacing_mm),
             None if self.fixed_mask is None else _shrunk(self.fixed_mask, spacing_mm) > 0.5,
             None if self.moving_mask is None else _shrunk(self.moving_mask, spacing_mm) > 0.5,
-            self.same_contrast,
+            same_contrast,
             spacing_mm,
+        )
+
+    def is_of_one_contrast(self, spacing_mm: float) -> bool:
+        """Whether the two are better compared by correlation.
+
+        Judged once they roughly overlap. A rigid map is all that mutual information is asked for: a free affine one
+        may go astray on a pair that correlation would have aligned.
+        """
+        level = self.at(spacing_mm, same_contrast=False)
+        return _values_rise_together(
+            self.fixed, self.moving, level.optimised(level.best_start()[0], _COARSE_ITERATIONS)[0]
         )
 
 
@@ -140,7 +145,13 @@ class _Level:
     same_contrast: bool
     spacing_mm: float
 
-    def centred(self) -> list[sitk.Transform]:
+    def best_start(self) -> tuple[sitk.Transform, Kind]:
+        """The volumes as they lie, or the better way to centre one on the other."""
+        starts: list[tuple[sitk.Transform, Kind]] = [(sitk.Euler3DTransform(), "none")]
+        starts += [(centred, "centre") for centred in self._centred()]
+        return max(starts, key=lambda start: self.similarity(start[0]))
+
+    def _centred(self) -> list[sitk.Transform]:
         """Translations that put the moving image's middle, of mass and of the field of view, on the fixed one's."""
         fixed = self.fixed if self.fixed_mask is None else sitk.Mask(self.fixed, self.fixed_mask)
         moving = self.moving if self.moving_mask is None else sitk.Mask(self.moving, self.moving_mask)
@@ -203,16 +214,16 @@ class _Level:
         return method
 
 
-def _of_one_contrast(fixed: Image, moving: Image, matrix: Floats) -> bool:
-    """Whether the values of two volumes that about overlap rise together: then correlation aligns them better.
+def _values_rise_together(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> bool:
+    """Whether the values of two volumes that about overlap do: then correlation aligns them better.
 
     The square of their correlation is compared with the correlation ratio (Roche et al., MICCAI 1998), which knows no
     straight line, on about 50 voxels along each side, where there is something in either.
     """
-    side = float((fixed.grid.spacing * np.array(fixed.grid.shape)).max())
-    coarse = _shrunk(_to_sitk(fixed), side / _FINE)
-    lowest = float(moving.array.min())
-    seen = sitk.Resample(_to_sitk(moving), coarse, bridge.affine_to_sitk(matrix), sitk.sitkLinear, lowest)
+    side = max(spacing * size for spacing, size in zip(fixed.GetSpacing(), fixed.GetSize(), strict=True))
+    coarse = _shrunk(fixed, side / _FINE)
+    lowest = float(sitk.GetArrayViewFromImage(moving).min())
+    seen = sitk.Resample(moving, coarse, transform, sitk.sitkLinear, lowest)
     a, b = (sitk.GetArrayFromImage(image).astype(np.float64) for image in (coarse, seen))
     inside = (a > a.min()) | (b > lowest)
     a, b = a[inside], b[inside]
