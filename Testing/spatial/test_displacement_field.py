@@ -133,6 +133,25 @@ def test_resampled_outside_is_the_nearest_edge_voxel(axes):
     np.testing.assert_allclose(field.resampled(around).vectors, field.at(positions(around)), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("first", "shape"),
+    [((1, 2, 0), (4, 3, 8)), ((-3, 0, 2), (5, 9, 3)), ((9, -8, 1), (3, 4, 5)), ((-9, 1, 11), (2, 20, 4))],
+    ids=["inside", "partly", "beside", "around"],
+)
+def test_a_window_at_whole_voxels_is_cut_out_and_one_between_them_is_not(first, shape):
+    field = random_field(grid_of((6, 7, 8), spacing=(1, 2, 3), turned=rotation((1, 0, 1), 20)))
+    window = field.grid.window(first, shape)
+    nearest = np.ix_(*(np.clip(np.arange(n) + a, 0, m - 1) for a, n, m in zip(first, shape, (6, 7, 8), strict=True)))
+    np.testing.assert_array_equal(field.resampled(window).vectors, field.vectors[nearest])
+    np.testing.assert_array_equal(field.grid.first_voxel_of(window), first)
+    between = field.grid.window(np.array(first) + 0.5, shape)
+    assert field.grid.first_voxel_of(between) is None
+    inside = field.grid.contains(positions(between))
+    np.testing.assert_allclose(
+        field.resampled(between).vectors[inside], field.at(positions(between))[inside], atol=1e-4
+    )
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 def test_then_is_one_map_after_the_other(grid):
     first = bump_field(grid, 6, 9)

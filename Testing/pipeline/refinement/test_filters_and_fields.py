@@ -73,14 +73,15 @@ def test_a_small_step_is_composed_to_first_order():
     np.testing.assert_allclose(fields.after_small(field, step)[inner], expected[inner], atol=1e-5)
 
 
-def test_folds_are_counted_inside():
+def test_folds_are_found():
     field = np.zeros((3, *SHAPE), np.float32)
-    inside = np.ones(SHAPE, bool)
-    assert fields.folds(field, inside) == 0
+    assert not fields.folded(field).any()
     field[1] = -2.0 * np.arange(SHAPE[1], dtype=np.float32)[:, None]  # y -> -y
-    assert fields.folds(field, inside) == inside.size
-    inside[:10] = False
-    assert fields.folds(field, inside) == inside.sum()
+    assert fields.folded(field).all()
+    field[:, 10:] = 0
+    folded = fields.folded(field)
+    assert folded[:9].all()
+    assert not folded[11:].any()
 
 
 def test_an_inverse_from_a_rough_one():

@@ -86,6 +86,8 @@ class DisplacementField:
         """The same displacements on another grid; the nearest edge voxel counts outside."""
         if grid.is_same(self.grid):
             return self
+        if (first := self.grid.first_voxel_of(grid)) is not None:
+            return DisplacementField(_windowed(self.vectors, first, grid.shape), grid)
         resampled = sitk.Resample(
             self.to_sitk(),
             bridge.place_on_grid(sitk.Image(grid.shape, sitk.sitkUInt8), grid),
@@ -171,8 +173,8 @@ class DisplacementField:
         neighbour outside for the voxel itself, which halves the derivative; so the field is continued there in a line.
         """
         to_axes = np.linalg.inv(self.grid.directions)  # no transpose: a hardened affine leaves sheared grids
-        on_axes = self.vectors @ to_axes.T.astype(np.float32)
-        continued = np.pad(on_axes.transpose(2, 1, 0, 3), [*[(1, 1)] * 3, (0, 0)], mode="reflect", reflect_type="odd")
+        on_axes = self.vectors.transpose(2, 1, 0, 3) @ to_axes.T.astype(np.float32)
+        continued = np.pad(on_axes, [*[(1, 1)] * 3, (0, 0)], mode="reflect", reflect_type="odd")
         plain = sitk.GetImageFromArray(continued, isVector=True)
         plain.SetSpacing(self.grid.spacing.tolist())
         determinant = sitk.Crop(sitk.DisplacementFieldJacobianDeterminant(plain), (1, 1, 1), (1, 1, 1))
@@ -182,6 +184,20 @@ class DisplacementField:
         """(I, J, K) lengths of the displacements in mm."""
         lengths: npt.NDArray[np.float32] = np.sqrt(np.einsum("ijkc,ijkc->ijk", self.vectors, self.vectors))
         return lengths
+
+
+def _windowed(
+    vectors: npt.NDArray[np.float32], first: npt.NDArray[np.int_], shape: tuple[int, int, int]
+) -> npt.NDArray[np.float32]:
+    """(*shape, 3) of the vectors from the index ``first`` on, which may lie outside: the edge voxels go on there."""
+    for axis, (start, size) in enumerate(zip(first, shape, strict=True)):
+        last = vectors.shape[axis] - 1
+        there = slice(max(0, min(int(start), last)), min(max(int(start) + size, 1), last + 1))
+        before, after = (max(0, min(size - 1, n)) for n in (-int(start), int(start) + size - 1 - last))
+        vectors = vectors[(*(slice(None),) * axis, there)]
+        if before or after:
+            vectors = np.pad(vectors, [(before, after) if a == axis else (0, 0) for a in range(4)], mode="edge")
+    return vectors
 
 
 def _border(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

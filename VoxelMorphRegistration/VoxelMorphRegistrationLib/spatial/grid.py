@@ -119,6 +119,11 @@ class Grid:
         matrix[:3, 3] = self.to_ras(start_ijk)
         return Grid(shape, matrix)
 
+    def first_voxel_of(self, other: Grid, tolerance_mm: float = 1e-3) -> npt.NDArray[np.int_] | None:
+        """The index at which ``other`` begins if it is a `window` of this lattice at whole voxels, else None."""
+        start = np.rint(self.to_ijk(other.origin)).astype(int)
+        return start if self.window(start, other.shape).is_same(other, tolerance_mm) else None
+
     def reoriented(self, orientation: str) -> Grid:
         """This grid with its axes swapped and flipped so that ``orientation`` reads as asked; same voxels."""
         rows = [next(r for r, pair in enumerate(_LETTERS) if letter in pair) for letter in orientation]

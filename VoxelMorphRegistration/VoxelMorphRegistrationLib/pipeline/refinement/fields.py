@@ -6,6 +6,7 @@ D, H, W are the lattice's i, j, k; component n points along axis n. The border t
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats
@@ -57,11 +58,11 @@ def gradient(image: Floats) -> Floats:
     return slopes
 
 
-def folds(field: Floats, inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
-    """How many voxels ``inside`` have a Jacobian determinant of 0 or less."""
-    vectors = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(field[::-1], 0, -1)), isVector=True)
-    determinant = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(vectors))
-    return int(np.count_nonzero(inside & (determinant <= 0)))
+def folded(field: Floats) -> npt.NDArray[np.bool_]:
+    """(D, H, W): the voxels with a Jacobian determinant of 0 or less."""
+    determinant = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(_vector_image(field)))
+    there: npt.NDArray[np.bool_] = determinant <= 0
+    return there
 
 
 def _pulled(image: sitk.Image, field: Floats, outside: float) -> Floats:

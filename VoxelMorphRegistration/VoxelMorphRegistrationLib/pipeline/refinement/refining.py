@@ -11,7 +11,7 @@ import numpy as np
 
 from VoxelMorphRegistrationLib.pipeline.refinement.contrast import Contrast, Mask, contrast_of
 from VoxelMorphRegistrationLib.pipeline.refinement.demons import Demons
-from VoxelMorphRegistrationLib.pipeline.refinement.fields import folds, in_space, in_voxels, then, warped
+from VoxelMorphRegistrationLib.pipeline.refinement.fields import folded, in_space, in_voxels, then, warped
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.pair import MARGIN, Pair, pair_on_lattice
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred, spread
@@ -24,7 +24,13 @@ _SMOOTHING = 0.8  # voxels, of the field after each step
 _COARSE_SMOOTHING = 1.0
 _PATIENCE = 3  # steps without gain after which a level ends
 _GAIN = 5e-4  # of the similarity; less is none
-_DAMPINGS = (1.0, 0.75, 0.5, 0.25)  # of what was gained, tried in turn until nothing folds
+# Coarser levels serve a pair with much motion left; one that lies well they make more alike, and its structures less
+# (Docs/refinement.md). So they have to gain this much of what a first step at the full level does,
+_COARSE_GAIN = 0.75
+# and are not tried where there is no time for them, for joining the fields and for a step at the full level after it:
+_COARSE_TAKES = 6.0  # such steps
+_AROUND_FOLDS = (2.0, 4.0, 8.0)  # voxels around folds over which what was gained is taken back, each where needed
+_DAMPINGS = (0.75, 0.5, 0.25, 0.0)  # of what was gained, everywhere, where there are folds even so
 
 Clock = Callable[[], float]
 
@@ -118,52 +124,84 @@ class _Run:
             self._inside = both
         kind, self._fixed = contrast_of(np.nan_to_num(pair.fixed), np.nan_to_num(pair.moving), moved, self._inside)
         self._contrast: Contrast = kind(self._fixed, self._inside)
-        self._moved = _Moved(moved, self._contrast.channels(moved), seen)
-        self.similarity_before = self.best = self._contrast.similarity(self._moved.channels)
+        self._found = self._seen_through(field, moved, seen)
+        self.similarity_before = self._found.similarity
         self.steps = self.coarse_steps = 0
         self.from_network = True
-        self._field = field
 
     @property
     def contrast(self) -> str:
         """In words, for the report."""
         return self._contrast.name
 
+    @property
+    def best(self) -> float:
+        """The similarity of the best field so far."""
+        return self._found.similarity
+
     def refined(self) -> tuple[Floats | None, str]:
         """The field and why it ended; None where nothing was gained."""
         self._better_of_network_and_nothing()
-        base, base_best = self._field, self.best
-        self._from_coarser_levels()
-        stopped = self._at_full_level() if self._contrast.within else "done" if self._time_left(0.0) else "time"
-        if self.best <= base_best + self._contrast.least_gain:
-            self.best = base_best
+        base = self._found
+        if self._contrast.within:
+            stopped = self._at_full_level()
+        else:
+            self._from_coarser_levels(base, base.similarity)
+            stopped = "done" if self._time_left(0.0) else "time"
+        if self.best <= base.similarity + self._contrast.least_gain:
+            self._found = base
             self.steps = self.coarse_steps = 0
-            return (None if self.from_network else base), stopped
-        return self._unfolded(base, self._field), stopped
+            return (None if self.from_network else base.field), stopped
+        return self._unfolded(base.field), stopped
 
     def _better_of_network_and_nothing(self) -> None:
         """A network may take a pair apart that it was not made for."""
         moved, seen = np.nan_to_num(self._moving), ~np.isnan(self._moving)
-        channels = self._contrast.channels(moved)
-        alike = self._contrast.similarity(channels)
-        if alike > self.best:
-            self.from_network, self._field, self.best = False, np.zeros_like(self._field), alike
-            self._moved = _Moved(moved, channels, seen)
+        nothing = self._seen_through(np.zeros_like(self._found.field), moved, seen)
+        if nothing.similarity > self.best:
+            self.from_network, self._found = False, nothing
 
-    def _from_coarser_levels(self) -> None:
-        """What coarser voxels find is put before the field, whose detail stays, if that makes the pair more alike."""
-        coarse = self._at_coarser_levels()
+    def _at_full_level(self) -> str:
+        """Steps at the lattice's own voxels; after the first of them, coarser voxels are tried in its place."""
+        demons, base = Demons(self._contrast, _SMOOTHING), self._found
+        latest, count, since, took, without_coarse = base, 0, 0, 0.0, base
+        stopped = "time"
+        while self._time_left(took):
+            before = self._clock()
+            latest = self._seen_through(demons.step(latest.field, latest.channels, self._known & latest.seen))
+            count += 1
+            since = 0 if latest.similarity > self.best + _GAIN else since + 1
+            if latest.similarity > self.best:
+                self._found, self.steps = latest, count
+            self._report("", self.best)
+            if since >= _PATIENCE:
+                stopped = "done"
+                break
+            took = self._clock() - before
+            if count == 1 and not self.coarse_steps and self._time_left(_COARSE_TAKES * took):
+                without_coarse = self._found
+                gain = without_coarse.similarity - base.similarity
+                if self._from_coarser_levels(base, base.similarity + _COARSE_GAIN * gain):
+                    latest, count, since, self.steps = self._found, 0, 0, 0
+        if without_coarse.similarity > self.best:  # there was no time to go on from the coarser levels' result
+            self._found, self.steps, self.coarse_steps = without_coarse, int(without_coarse is not base), 0
+        return stopped
+
+    def _from_coarser_levels(self, base: _Seen, least: float) -> bool:
+        """Whether what coarser voxels find, put before the field, whose detail stays, makes the pair alike enough."""
+        coarse = self._at_coarser_levels(base)
         if coarse.gain <= _GAIN or not self._time_left(0.0):
-            return
-        field = then(spread(coarse.field * np.float32(coarse.every), self._shape, coarse.every), self._field)
-        moved, seen = self._look(field)
-        channels = self._contrast.channels(moved)
-        similarity = self._contrast.similarity(channels)
-        if similarity > self.best:
-            self._field, self._moved, self.best = field, _Moved(moved, channels, seen), similarity
-            self.coarse_steps = coarse.steps
+            return False
+        first = spread(coarse.field * np.float32(coarse.every), self._shape, coarse.every)
+        if self._contrast.similarity(self._contrast.channels(warped(base.image, first, 0.0))) <= least:
+            return False
+        found = self._seen_through(then(first, base.field))
+        if found.similarity <= least:
+            return False
+        self._found, self.coarse_steps = found, coarse.steps
+        return True
 
-    def _at_coarser_levels(self) -> _CoarseField:
+    def _at_coarser_levels(self, base: _Seen) -> _CoarseField:
         """A field on coarser voxels, found from the pair as the given field leaves it."""
         found, steps = _CoarseField(np.zeros((3, 1, 1, 1), np.float32), 1, 0.0, 0), 0
         for every in self._contrast.around:
@@ -172,7 +210,7 @@ class _Run:
             thin = (slice(None, None, every),) * 3
             level = _CoarseLevel(
                 type(self._contrast)(_on_every(self._fixed, every), self._inside[thin]),
-                _on_every(self._moved.image, every), (self._known & self._moved.seen)[thin],
+                _on_every(base.image, every), (self._known & base.seen)[thin],
             )  # fmt: skip
             finer = found.every // every
             start = spread(found.field * np.float32(finer), level.shape, finer) if steps else None
@@ -199,43 +237,39 @@ class _Run:
             self._report(f"at {every} voxels" if every > 1 else "", self.best)
         return _CoarseField(found, every, best - none, count)
 
-    def _at_full_level(self) -> str:
-        demons = Demons(self._contrast, _SMOOTHING)
-        field, channels, seen, since, took = self._field, self._moved.channels, self._moved.seen, 0, 0.0
-        count = 0
-        while self._time_left(took):
-            before = self._clock()
-            field = demons.step(field, channels, self._known & seen)
-            moved, seen = self._look(field)
-            channels = self._contrast.channels(moved)
-            similarity = self._contrast.similarity(channels)
-            count += 1
-            since = 0 if similarity > self.best + _GAIN else since + 1
-            if similarity > self.best:
-                self.best, self._field, self.steps = similarity, field, count
-            self._report("", self.best)
-            if since >= _PATIENCE:
-                return "done"
-            took = self._clock() - before
-        return "time"
-
-    def _unfolded(self, base: Floats, field: Floats) -> Floats | None:
-        """The field, fading at the lattice's border, with as much of the gain as there is room for without folds."""
-        gain, inside = field - base, self._pair.inside
+    def _unfolded(self, base: Floats) -> Floats | None:
+        """What was found, fading at the lattice's border, with as much of the gain as leaves no folds."""
+        inside = self._pair.inside
+        gain = self._found.field - base
         gain *= _fade(self._shape)
+        field = base + gain
+        folds = folded(field) & inside
+        if not folds.any():
+            return field
+        allowed = np.count_nonzero(folded(base) & inside)
+        for width in _AROUND_FOLDS:
+            if np.count_nonzero(folds) > allowed:
+                gain *= _away_from(folds, width)
+                field = base + gain
+                folds = folded(field) & inside
         for part in _DAMPINGS:
-            damped = base + np.float32(part) * gain
-            if not (folded := folds(damped, inside)) or folded <= folds(base, inside):
-                if part < 1:
-                    self.best = self._contrast.similarity(self._contrast.channels(self._look(damped)[0]))
-                return damped if self.best > self.similarity_before else None
-        self.best = self.similarity_before
-        return None
+            if np.count_nonzero(folds) > allowed:
+                field = base + np.float32(part) * gain
+                folds = folded(field) & inside
+        self._found = self._seen_through(field)
+        return field if self.best > self.similarity_before else None
 
     @property
     def _shape(self) -> tuple[int, int, int]:
         d, h, w = self._pair.fixed.shape
         return d, h, w
+
+    def _seen_through(self, field: Floats, moved: Floats | None = None, seen: Mask | None = None) -> _Seen:
+        """The field with what it shows, which may be known already."""
+        if moved is None or seen is None:
+            moved, seen = self._look(field)
+        channels = self._contrast.channels(moved)
+        return _Seen(field, moved, seen, channels, self._contrast.similarity(channels))
 
     def _look(self, field: Floats) -> tuple[Floats, Mask]:
         """The moving image through the field, and where that shows something of it."""
@@ -253,12 +287,14 @@ class _Run:
 
 
 @dataclass(frozen=True, eq=False)
-class _Moved:
-    """The moving image through a field, its contrast's channels, and where it shows something."""
+class _Seen:
+    """A field, the moving image through it and where that shows something, and how alike the pair is so."""
 
+    field: Floats
     image: Floats
-    channels: Floats
     seen: Mask
+    channels: Floats
+    similarity: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +330,14 @@ class _CoarseLevel:
 def _on_every(image: Floats, every: int) -> Floats:
     """The image on every n-th voxel, what lies between averaged in."""
     return blurred(image, every / 2, every) if every > 1 else image
+
+
+def _away_from(folds: Mask, width: float) -> Floats:
+    """0 at the folds, 1 some ``width`` voxels from them."""
+    near = blurred(folds.astype(np.float32), width, max(1, int(width / 2)))
+    near *= np.float32((np.sqrt(2 * np.pi) * width) ** 3)  # 1 at a single voxel
+    away: Floats = 1 - np.minimum(spread(near, folds.shape, max(1, int(width / 2))), 1)
+    return away
 
 
 def _fade(shape: tuple[int, int, int]) -> Floats:
