@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def shortened(foreign: object, longest: int = 80) -> str:
+    """What a user or a file gave, for a sentence: on one line, and not too long."""
+    text = " ".join(str(foreign).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 class RegistrationError(Exception):
     """Anything that keeps a registration from being done; its text is shown to the user as it is."""
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError, TransformError
 from VoxelMorphRegistrationLib.files.input import reading
+from VoxelMorphRegistrationLib.files.itk_transform import read_itk_transform
 from VoxelMorphRegistrationLib.files.output import suffix_of
 from VoxelMorphRegistrationLib.files.transforms import FIELD_READERS, kinds_in_hdf5, read_field_as_said
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid
@@ -102,7 +102,7 @@ def _read_itk(source: Path, fixed: Grid) -> SpatialMap:
     kinds = kinds_in_hdf5(source) if suffix_of(source, _HDF5) else []
     if kinds and (kinds[-1].startswith("DisplacementFieldTransform") or any(k.startswith("Inverse") for k in kinds)):
         return read_field_as_said(source)[0]
-    transform = sitk.ReadTransform(str(source))
+    transform = read_itk_transform(source)
     if transform.GetDimension() != 3:
         raise InputError(f"{source.name} holds a {transform.GetDimension()}-D transform; a 3-D one is needed.")
     if transform.IsLinear():

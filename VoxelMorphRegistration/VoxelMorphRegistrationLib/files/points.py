@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.errors import FileError, InputError
+from VoxelMorphRegistrationLib.errors import FileError, InputError, shortened
 from VoxelMorphRegistrationLib.files.input import reading
 from VoxelMorphRegistrationLib.files.output import suffix_of
 from VoxelMorphRegistrationLib.spatial.grid import Floats
@@ -183,5 +183,5 @@ def _triple(values: Iterable[object]) -> tuple[float, float, float]:
 
 def _system(text: str) -> Coordinates:
     if text.strip().upper() not in ("RAS", "LPS"):
-        raise InputError(f"The coordinate system '{text}' is none of RAS and LPS; save the landmarks again.")
+        raise InputError(f"The coordinate system '{shortened(text)}' is none of RAS and LPS; save the landmarks again.")
     return "RAS" if text.strip().upper() == "RAS" else "LPS"

@@ -32,6 +32,7 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import nifti
 from VoxelMorphRegistrationLib.files.input import reading
+from VoxelMorphRegistrationLib.files.itk_transform import read_itk_transform
 from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.files.output import atomic_output, require_suffix, suffix_of
 from VoxelMorphRegistrationLib.spatial import DisplacementField
@@ -104,7 +105,7 @@ def write_affine(matrix_ras: Floats, path: str | os.PathLike[str]) -> None:
 def read_affine(path: str | os.PathLike[str]) -> Floats:
     """The 4x4 RAS matrix of an ITK linear transform file. Raises as ``read_field``."""
     with reading(path) as source:
-        transform = sitk.ReadTransform(str(source))
+        transform = read_itk_transform(source)
         if not transform.IsLinear() or transform.GetDimension() != 3:
             raise InputError(f"{source.name} holds a transform that is not linear, or not of three dimensions.")
         matrix = bridge.affine_from_sitk(transform)
@@ -205,7 +206,7 @@ def _read_hdf5(source: Path) -> tuple[DisplacementField, str]:
             f"{source.name} holds a field stored from its other side, which only Slicer understands; "
             "in Slicer, save the transform as .nrrd, or convert it to a from-parent grid transform."
         )
-    transform = sitk.ReadTransform(str(source))
+    transform = read_itk_transform(source)
     if transform.GetName() == "DisplacementFieldTransform":
         field = sitk.DisplacementFieldTransform(transform).GetDisplacementField()
         return _from_sitk(field), "resampling"

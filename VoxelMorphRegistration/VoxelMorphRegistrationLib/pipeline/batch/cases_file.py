@@ -141,12 +141,13 @@ def _rows(text: str, source: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _header_problems(line: int, header: list[str]) -> list[Problem]:
     problems = []
-    for number, name in enumerate(header, start=1):
-        if not name:
-            continue  # a spreadsheet's empty columns; cells in them are told row by row
-        if name not in COLUMNS:
-            problems.append(Problem(line, name, f"there is no such column{_meant(name, COLUMNS)}"))
-        elif name in header[: number - 1]:
+    unknown = [name for name in dict.fromkeys(header) if name and name not in COLUMNS]
+    strange = [name for name in unknown if not _close(name, COLUMNS)]
+    for name in unknown:
+        hint = _meant(name, COLUMNS) if name in strange[-1:] else _close(name, COLUMNS)  # all columns are told once
+        problems.append(Problem(line, name, f"there is no such column{hint}"))
+    for name in dict.fromkeys(header):  # a spreadsheet's empty columns do not count; cells in them are told row by row
+        if name in COLUMNS and header.count(name) > 1:
             problems.append(Problem(line, name, "this column is there twice; remove one"))
     missing = [name for name in ("name",) if name not in header]
     if "sequence" not in header:
@@ -158,9 +159,13 @@ def _header_problems(line: int, header: list[str]) -> list[Problem]:
     return problems
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
+def _close(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else f"; choose from {', '.join(known)}"
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    return _close(word, known) or f"; choose from {', '.join(known)}"
 
 
 def _repeated_names(cases: list[Case]) -> list[Problem]:

@@ -7,6 +7,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+_LARGEST_CONDITION = 1e8  # as for grids
+
 Status = Literal["reference", "registered", "interpolated", "failed"]
 
 
@@ -73,6 +77,8 @@ class FrameRecord:
         values["affine"] = tuple(tuple(map(float, row)) for row in values["affine"])
         if [len(row) for row in values["affine"]] not in ([], [4, 4, 4, 4]):
             raise ValueError("an affine that is no 4x4 matrix")
+        if values["affine"] and not np.linalg.cond(values["affine"]) < _LARGEST_CONDITION:
+            raise ValueError("an affine that cannot be inverted")
         values["warnings"] = tuple(values["warnings"])
         return cls(**values)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from VoxelMorphRegistrationLib.errors import FileError, InputError, OutputError
+from VoxelMorphRegistrationLib.errors import FileError, InputError, OutputError, shortened
 from VoxelMorphRegistrationLib.files.output import atomic_output
 from VoxelMorphRegistrationLib.files.transforms import FIELD_WRITERS, read_field
 from VoxelMorphRegistrationLib.network.file_lock import locked
@@ -227,6 +227,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     }
     old, new = flat(before), flat(now)
     told = [
-        f"{name}: {old.get(name)}, now {new.get(name)}" for name in {**old, **new} if old.get(name) != new.get(name)
+        f"{shortened(name)}: {shortened(old.get(name))}, now {shortened(new.get(name))}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     ]
     return "; ".join(told[:3])
