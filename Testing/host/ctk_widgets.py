@@ -349,7 +349,9 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         self._combo.setEditText(path)
 
     def browse(self) -> None:
-        if self.filters & self.Files:
+        if self.filters & self.Files and self.filters & self.Writable:
+            path = QtWidgets.QFileDialog.getSaveFileName(self, self.label, self._path(), ";;".join(self.nameFilters))
+        elif self.filters & self.Files:
             path = QtWidgets.QFileDialog.getOpenFileName(self, self.label, self._path(), ";;".join(self.nameFilters))
         else:
             path = QtWidgets.QFileDialog.getExistingDirectory(self, self.label, self._path())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,6 +93,26 @@ def test_maps_grid_and_arrows(check, host):
     for volume in (*volumes, volumes[0]):
         user.click(ui.checkMapButton)
         assert shown(host) == (fixed, volume.GetID(), 0.6)
+
+
+def test_a_report_is_written_and_opened(check, tmp_path, monkeypatch):
+    ui, path, opened = check.ui, tmp_path / "check é.html", []
+    desktop = SimpleNamespace(openUrl=lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(sys.modules["qt"], "QDesktopServices", desktop)  # a browser would open
+    user.choose(ui.checkTransformSelector, check.transform)
+    ui.checkReportPathLineEdit.setCurrentPath(str(tmp_path / "nowhere" / "check.html"))
+    assert not ui.checkReportButton.enabled
+    user.click(ui.checkButton)
+    assert "nowhere" in ui.checkStatusLabel.text
+    assert not ui.checkReportButton.enabled
+    ui.checkReportPathLineEdit.setCurrentPath(str(path))
+    user.click(ui.checkButton)
+    check.panel.wait()
+    page = path.read_text(encoding="utf-8")
+    assert "checkRegistration(" in page
+    assert ui.checkStatusLabel.text.splitlines()[0] in page
+    user.click(ui.checkReportButton)
+    assert opened == [str(path)]
 
 
 def test_what_is_missing_or_wrong_is_said_on_the_button(check, host):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -31,6 +33,7 @@ class CheckSection:
         self._place = SimpleNamespace(progressBar=ui.checkProgressBar, statusLabel=ui.checkStatusLabel)
         self._checked: tuple[Any, Any] | None = None  # the volumes that what is said is about
         self._table: Any = None
+        self._report: Path | None = None  # the last one that was written
         for name in (*_INPUTS, *_OUTPUTS):  # nothing is compared, or written over, that the user has not chosen
             self._selector(name).setCurrentNode(None)
         for name in _INPUTS:
@@ -41,6 +44,8 @@ class CheckSection:
         ui.checkGridButton.connect("clicked(bool)", self._on_grid)
         ui.checkArrowsButton.connect("clicked(bool)", self._on_arrows)
         ui.checkMapButton.connect("clicked(bool)", self._on_map)
+        ui.checkReportPathLineEdit.connect("currentPathChanged(QString)", self._on_output_changed)
+        ui.checkReportButton.connect("clicked(bool)", self._on_report)
         ui.checkProgressBar.hide()
         self.forget()
 
@@ -98,6 +103,13 @@ class CheckSection:
             else _("Choose a map among the outputs and press Check.")
         )
 
+        ui.checkReportButton.enabled = self._report is not None and self._report.is_file()
+        ui.checkReportButton.toolTip = (
+            _("Open {file} in your browser.").format(file=self._report)
+            if ui.checkReportButton.enabled
+            else _("Name a file for the report among the outputs and press Check.")
+        )
+
     def _what_is_missing(self) -> str:
         parameters = self._chosen()
         if parameters is None:
@@ -137,7 +149,7 @@ class CheckSection:
         self.forget()
         nodes = self._nodes()
         try:
-            job = check_job(nodes)
+            job = check_job(nodes, self._report_path())
         except RegistrationError as error:
             self._say(str(error))
             return
@@ -151,6 +163,7 @@ class CheckSection:
                 return
             self._table = write_check(result, nodes).table
             self._checked = nodes.fixed, nodes.moving
+            self._report = job.report
             self._say(_in_plain_words(result))
             self._control.log(as_table(result))
             self.update()
@@ -201,6 +214,15 @@ class CheckSection:
         ids = [node.GetID() for node in maps]
         following = maps[(ids.index(shown) + 1) % len(maps)] if shown in ids else maps[0]
         slicer.util.setSliceViewerLayers(background=parameters.fixedVolume, foreground=following, foregroundOpacity=0.6)
+
+    def _on_report(self, _checked: bool = False) -> None:
+        if self._report is not None and self._report.is_file():
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report)))
+        self.update()
+
+    def _report_path(self) -> Path | None:
+        text = str(self._ui.checkReportPathLineEdit.currentPath).strip()
+        return Path(text) if text else None
 
     def _maps(self) -> list[Any]:
         nodes = [self._selector(name).currentNode() for name in _OUTPUTS]

@@ -69,15 +69,21 @@ _SHOWN = {
 """Output of `CheckNodes`: its name in `CheckMaps`, and how it is shown."""
 
 
-def check_job(nodes: CheckNodes) -> CheckJob:
-    """Reads the nodes. Raises InputError for what cannot be used."""
+def check_job(nodes: CheckNodes, report: Path | None = None) -> CheckJob:
+    """Reads the nodes. ``report``: where a report is to be written, too.
+
+    Raises InputError for what cannot be used, OutputError for a place where no report can be.
+    """
     _check(nodes)
+    report = None if report is None else check_report_path(report).absolute()
     transform = nodes.transform
     fixed = image_from_volume_node(nodes.fixed, "fixed volume", frame=frame_below(nodes.fixed, transform))
     moving = image_from_volume_node(nodes.moving, "moving volume", frame=frame_below(nodes.moving, transform))
     given, note = transform_from_node(transform, fixed.grid)
     notes = [note]
-    job = CheckJob(fixed, moving, given, str(transform.GetName()))
+    job = CheckJob(
+        fixed, moving, given, str(transform.GetName()), report=report, command=_call(nodes, report) if report else ""
+    )
     if nodes.inverse is not None:
         inverse, note = transform_from_node(nodes.inverse, moving.grid)
         notes.append(note)
@@ -137,8 +143,7 @@ def check_nodes(
     """
     say = progress or Progress()
     say("Reading the volumes", 0.0)
-    report = None if report is None else check_report_path(report).absolute()
-    job = replace(check_job(nodes), report=report, command=_call(nodes, report))
+    job = check_job(nodes, report)
     found = reading_worker().run_blocking(job, progress=say.part(0.05, 0.95), process_events=events_without_input())
     say("Writing the results", 0.95)
     written = write_check(found, nodes)
@@ -146,7 +151,7 @@ def check_nodes(
     return written, found
 
 
-def _call(nodes: CheckNodes, report: Path | None) -> str:
+def _call(nodes: CheckNodes, report: Path) -> str:
     """What checks the same nodes, for the report."""
     given = {
         "fixedVolume": nodes.fixed,
@@ -159,7 +164,7 @@ def _call(nodes: CheckNodes, report: Path | None) -> str:
         "inverseTransform": nodes.inverse,
         "fixedMask": nodes.fixed_mask,
     }
-    return console_call("checkRegistration", given, {"report": None if report is None else str(report)})
+    return console_call("checkRegistration", given, {"report": str(report)})
 
 
 def _check(nodes: CheckNodes) -> None:
