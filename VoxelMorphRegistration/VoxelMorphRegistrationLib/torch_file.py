@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +45,16 @@ def load_torch(path: Path, *, advice: str) -> Any:
             raise FileError(f"{path} holds nothing that was saved by torch.save; {advice}.")
         root = pickles[0].removesuffix("data.pkl")
         order = ">" if f"{root}byteorder" in names and archive.read(f"{root}byteorder") == b"big" else "<"
-        pickled, storages = io.BytesIO(archive.read(pickles[0])), _Storages(archive, root, order)
-        return _Unpickler(pickled, storages, path, advice).load()
+        pickled = archive.read(pickles[0])
+        _require_short_memo(pickled)
+        return _Unpickler(io.BytesIO(pickled), _Storages(archive, root, order), path, advice).load()
+
+
+def _require_short_memo(pickled: bytes) -> None:
+    """Raises ValueError for a pickle that numbers more objects than it can hold: Python makes room for them all."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(pickled):
+            raise ValueError("the pickle's memo is damaged")
 
 
 class _Storages:

@@ -70,7 +70,7 @@ def _most_memory_kb() -> int:
 def _wrong_sentence(text: str, target: Target) -> str:
     if not target.for_users:
         return ""
-    if not text.strip() or len(text) > _LONGEST_SENTENCE:
+    if not text.strip() or max(map(len, text.splitlines() if target.lists else [text])) > _LONGEST_SENTENCE:
         return f"a message of {len(text)} characters"
     return f"a message of several lines: {text[:200]!r}" if "\n" in text and not target.lists else ""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from VoxelMorphRegistrationLib.errors import ModelError
+from VoxelMorphRegistrationLib.errors import ModelError, shortened
 
 ANY_MODALITY = "any"
 """The modality of a model that was trained on all contrasts."""
@@ -75,7 +75,7 @@ class ModelCard:
         except FileNotFoundError as error:
             raise ModelError(f"The model card {path} was not found.") from error
         except (OSError, ValueError) as error:
-            raise ModelError(f"The model card {path} cannot be read as JSON ({error}).") from error
+            raise ModelError(f"The model card {path} cannot be read as JSON ({shortened(error)}).") from error
         return cls.from_text(text, path.name)
 
     @classmethod
@@ -84,7 +84,7 @@ class ModelCard:
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"The model card {name} cannot be read as JSON ({error}).") from error
+            raise ModelError(f"The model card {name} cannot be read as JSON ({shortened(error)}).") from error
         try:
             card: ModelCard = _build(cls, values, "")
             _check(card)

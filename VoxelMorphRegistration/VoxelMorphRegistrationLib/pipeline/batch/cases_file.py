@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from VoxelMorphRegistrationLib.errors import FileError, InputError
+from VoxelMorphRegistrationLib.errors import FileError, InputError, shortened
 from VoxelMorphRegistrationLib.files.output import atomic_output
 from VoxelMorphRegistrationLib.network.catalogue import Catalogue
 from VoxelMorphRegistrationLib.pipeline.batch.case import Case, Kind
@@ -136,7 +136,9 @@ def _rows(text: str, source: Path) -> Iterator[tuple[int, list[str]]]:
             if any(stripped) and not stripped[0].startswith("#"):
                 yield line, stripped
     except csv.Error as error:
-        raise FileError(f"{source} is no CSV file from line {before + 1} on ({error}); save it again.") from error
+        raise FileError(
+            f"{source} is no CSV file from line {before + 1} on ({shortened(error)}); save it again."
+        ) from error
 
 
 def _header_problems(line: int, header: list[str]) -> list[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.errors import InputError, shortened
 
 Arrays = list[NDArray[Any]]
 
@@ -51,5 +51,5 @@ class Checkpoint:
                 return cls(int(file["step"]), float(file["seconds"]), str(file["settings"]), **parts)
         except Exception as error:  # a damaged zip may raise anything
             raise InputError(
-                f"The checkpoint {path} cannot be read ({error}); remove it to start the training anew."
+                f"The checkpoint {path} cannot be read ({shortened(error)}); remove it to start the training anew."
             ) from error
