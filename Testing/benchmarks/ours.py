@@ -39,7 +39,7 @@ WAYS = {
     "default-30s": Way("ours, default model, 30 s refinement", DEFAULT, refine_seconds=30),
     "t1": Way("ours, T1 model", str(WEIGHTS)),
     "t1-half": Way("ours, T1 model, half resolution", str(WEIGHTS), "half"),
-    "t1-4s": Way("ours, T1 model, 4 s refinement", str(WEIGHTS), refine_seconds=4),
+    "t1-3s": Way("ours, T1 model, 3 s refinement", str(WEIGHTS), refine_seconds=3),
     "t1-tensorflow": Way("ours, T1 model, TensorFlow", str(WEIGHTS), engine="tensorflow"),
     "t1-half-tensorflow": Way("ours, T1 model, half, TensorFlow", str(WEIGHTS), "half", "tensorflow"),
     "default-command": Way("ours, default model, cold command", DEFAULT, is_command=True),

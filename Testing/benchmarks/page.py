@@ -161,7 +161,7 @@ def _points(found: Runs, row: str, measure: str) -> list[dict[str, Any]]:
     points = []
     for method in METHODS:
         run = found.get((row, method))
-        if run and run.report and run.quality and (method in runs.EVERYWHERE or method in PEERS or method == "t1-4s"):
+        if run and run.report and run.quality and (method in runs.EVERYWHERE or method in PEERS or method == "t1-3s"):
             value = getattr(run.quality, measure)
             points.append({"method": method, "wall_s": run.report.cost.wall_s, "value": value})
     return points

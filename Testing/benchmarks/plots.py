@@ -22,7 +22,7 @@ _MARKS = {
     "default-5s": ("default + 5 s", "o", OURS),
     "default-30s": ("default + 30 s", "o", OURS),
     "t1": ("T1 model", "D", "#12a07a"),
-    "t1-4s": ("T1 model + 4 s", "D", "#12a07a"),
+    "t1-3s": ("T1 model + 3 s", "D", "#12a07a"),
     "elastix": ("elastix", "s", "#d1495b"),
     "syn": ("ANTs SyN", "^", "#e08e1d"),
     "greedy": ("greedy", "v", "#7a5195"),
@@ -30,7 +30,7 @@ _MARKS = {
 }
 _PATH = ("default-half", "default", "default-5s", "default-30s")
 """Ours from the quickest to the most thorough, joined by a line."""
-_SIZES = dict(zip((*_PATH, "t1", "t1-4s"), (22, 40, 60, 85, 34, 60), strict=True))
+_SIZES = dict(zip((*_PATH, "t1", "t1-3s"), (22, 40, 60, 85, 34, 60), strict=True))
 _AXES = {"dice": "Dice", "ncc": "correlation", "error_mm": "error, mm"}
 _COLUMNS = 4
 

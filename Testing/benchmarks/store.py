@@ -77,7 +77,8 @@ class Store:
         if method in ours.METHODS:
             way = ours.WAYS[method]
             digest.update(f"{way} {identity(way.model or ours.DEFAULT)} {_card(way.model or ours.DEFAULT)}".encode())
-            digest.update(inspect.getsource(ours).encode())
+            for code in (ours.library, ours.pre_alignment, ours.command):  # not the table of ways: one more is no news
+                digest.update(inspect.getsource(code).encode())
         elif method != BEFORE:
             prepare, packages = peers.METHODS[method]
             digest.update(inspect.getsource(prepare).encode())

@@ -160,8 +160,8 @@ _FOUNDATION = (
 _UNITS = {"dice": "Dice", "ncc": "NCC", "error_mm": "error mm"}
 
 _ANY_ANATOMY = (
-    _at_least(0.775, "main: Dice, T1 model + 4 s refinement", _quality("main", "t1-4s", "dice")),
-    _at_most(8.0, "main: warm job, T1 model + 4 s refinement, s", _cost("main", "t1-4s", "wall_s")),
+    _at_least(0.775, "main: Dice, T1 model + 3 s refinement", _quality("main", "t1-3s", "dice")),
+    _at_most(8.0, "main: warm job, T1 model + 3 s refinement, s", _cost("main", "t1-3s", "wall_s")),
     *(
         _at_least(
             0,
