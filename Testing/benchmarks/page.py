@@ -30,7 +30,8 @@ from benchmarks.throughput import Throughput
 
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "benchmarks.md"
 PLOTS = {
-    "quality": "Quality against seconds on every pair; up and left is better. Dashed: the pre-alignment alone",
+    "quality": "Quality against seconds on every pair; up and left is better. Dashed: the pre-alignment alone. Hollow, "
+    "at the right: the time was disturbed by other processes",
     "memory": "Peak memory of the whole process on the main pair",
     "throughput": "Frames of a sequence per second",
     "cold-start": "The first registration of a fresh process on the main pair, and the next one",
@@ -157,13 +158,14 @@ def plot_data(found: Runs, sequences: Throughput | None) -> dict[str, Any]:
 
 
 def _points(found: Runs, row: str, measure: str) -> list[dict[str, Any]]:
-    """Of the methods that every row has, and of the peers."""
-    points = []
+    """Of the methods that every row has, and of the peers; no time where other processes disturbed it."""
+    points: list[dict[str, Any]] = []
     for method in METHODS:
         run = found.get((row, method))
         if run and run.report and run.quality and (method in runs.EVERYWHERE or method in PEERS or method == "t1-3s"):
             value = getattr(run.quality, measure)
-            points.append({"method": method, "wall_s": run.report.cost.wall_s, "value": value})
+            wall_s = None if run.is_busy else run.report.cost.wall_s
+            points.append({"method": method, "wall_s": wall_s, "value": value})
     return points
 
 

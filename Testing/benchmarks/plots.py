@@ -58,11 +58,18 @@ def _panel(axes: Axes, row: Mapping[str, Any]) -> None:
     points = {point["method"]: point for point in row["points"]}
     if start := points.get("pre-align"):
         axes.axhline(start["value"], color="#b8bcc4", linestyle="--", linewidth=1)
-    way = [points[name] for name in _PATH if name in points]
+    way = [points[name] for name in _PATH if name in points and points[name]["wall_s"] is not None]
     axes.plot([point["wall_s"] for point in way], [point["value"] for point in way], color=OURS, linewidth=1, alpha=0.6)
     for name, (_, mark, colour) in _MARKS.items():
-        if point := points.get(name):
-            axes.scatter(point["wall_s"], point["value"], marker=mark, color=colour, s=_SIZES.get(name, 48), zorder=3)
+        if not (point := points.get(name)):
+            continue
+        size = _SIZES.get(name, 48)
+        if point["wall_s"] is not None:
+            axes.scatter(point["wall_s"], point["value"], marker=mark, color=colour, s=size, zorder=3)
+        else:  # at the edge, where it says no time
+            at = {"transform": axes.get_yaxis_transform(), "clip_on": False, "zorder": 3}
+            axes.axhline(point["value"], alpha=0)  # the axis reaches so far
+            axes.scatter(1.0, point["value"], marker=mark, facecolors="white", edgecolors=colour, s=size, **at)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
