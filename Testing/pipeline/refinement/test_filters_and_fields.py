@@ -12,6 +12,7 @@ from VoxelMorphRegistrationLib.pipeline.refinement.contrast import DifferentCont
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import blurred, spread
 from VoxelMorphRegistrationLib.pipeline.refinement.similarity import LocalCorrelation
+from VoxelMorphRegistrationLib.pipeline.refinement.unfolding import less_folded
 from VoxelMorphRegistrationLib.spatial import DisplacementField, Grid
 
 SHAPE = (20, 24, 18)
@@ -82,6 +83,24 @@ def test_folds_are_found():
     folded = fields.folded(field)
     assert folded[:9].all()
     assert not folded[11:].any()
+
+
+def test_of_a_few_folds_only_what_lies_around_them_is_taken_back():
+    index = np.stack(np.indices((60, 40, 44), np.float32))
+    gain = np.zeros_like(index)
+    gain[0] = 0.8 * np.sin(index[0] / 6)
+    gain[1] = -9 * np.exp(-(((index - 12) / 2.5) ** 2).sum(axis=0)) * (index[1] - 12) / 2.5
+    inside = np.ones(gain.shape[1:], bool)
+    base = np.full_like(gain, 0.3)
+    folds = fields.folded(base + gain)
+    assert 0 < folds.sum() < 500
+    found = less_folded(base, gain, folds, inside)
+    assert not fields.folded(found).any()
+    np.testing.assert_allclose(found[:, 48:], (base + gain)[:, 48:], atol=1e-5)  # far away
+    assert np.abs(found - base).max() > 0.75
+
+    everywhere = -2 * index  # a mirror image: nothing of it can stay
+    np.testing.assert_array_equal(less_folded(base, everywhere, fields.folded(everywhere), inside), base)
 
 
 def test_an_inverse_from_a_rough_one():

@@ -82,6 +82,14 @@ def test_a_good_start_of_inverted_contrast_is_not_harmed(pair):
     assert pair.error_mm(deformation) <= 1.05 * pair.error_mm(start)
 
 
+def test_coarser_levels_are_for_much_motion_only(pair, refined):
+    assert refined[1].coarse_steps > 0
+    start = Deformation(np.eye(4), DisplacementField(0.7 * pair.true.vectors, pair.true.grid))
+    deformation, report = refine(pair.fixed, pair.moving, start, AMPLE)
+    assert report.coarse_steps == 0 < report.steps
+    assert pair.error_mm(deformation) < pair.error_mm(start)
+
+
 def test_what_fits_already_is_left_as_it_is(pair):
     given = unregistered(pair.fixed.grid)
     deformation, report = refine(pair.moving, pair.moving, given, AMPLE)

@@ -14,9 +14,9 @@ import numpy as np
 
 from VoxelMorphRegistrationLib.errors import FileError, InputError, TransformError
 from VoxelMorphRegistrationLib.files.input import reading
-from VoxelMorphRegistrationLib.files.itk_transform import read_itk_transform
+from VoxelMorphRegistrationLib.files.itk_transform import HDF5_SUFFIXES, kinds_in_hdf5, read_itk_transform
 from VoxelMorphRegistrationLib.files.output import suffix_of
-from VoxelMorphRegistrationLib.files.transforms import FIELD_READERS, kinds_in_hdf5, read_field_as_said
+from VoxelMorphRegistrationLib.files.transforms import FIELD_READERS, read_field_as_said
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid
 from VoxelMorphRegistrationLib.spatial import simpleitk_bridge as bridge
 from VoxelMorphRegistrationLib.spatial.grid import Floats
@@ -30,8 +30,6 @@ TRANSFORM_SUFFIXES = tuple(dict.fromkeys((*ITK_SUFFIXES, *FIELD_READERS)))
 
 SpatialMap = Deformation | DisplacementField
 """Both have ``map_points``; a field goes on with its edge values outside its grid, as in Slicer."""
-
-_HDF5 = (".h5", ".hdf5")
 
 
 def read_transform(path: str | os.PathLike[str], fixed: Grid) -> SpatialMap:
@@ -99,7 +97,7 @@ def linear_map(affine: Floats, fixed: Grid) -> Deformation:
 
 
 def _read_itk(source: Path, fixed: Grid) -> SpatialMap:
-    kinds = kinds_in_hdf5(source) if suffix_of(source, _HDF5) else []
+    kinds = kinds_in_hdf5(source) if suffix_of(source, HDF5_SUFFIXES) else []
     if kinds and (kinds[-1].startswith("DisplacementFieldTransform") or any(k.startswith("Inverse") for k in kinds)):
         return read_field_as_said(source)[0]
     transform = read_itk_transform(source)

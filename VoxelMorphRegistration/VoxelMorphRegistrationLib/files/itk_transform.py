@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,6 +15,7 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError
 from VoxelMorphRegistrationLib.files.input import require_held
 
+HDF5_SUFFIXES = (".h5", ".hdf5")
 _ON_LATTICES = ("BSpline", "DisplacementField", "GaussianSmoothingOn", "TimeVaryingVelocity", "ConstantVelocity")
 """Kinds of transforms whose fixed parameters begin with the number of nodes along each axis."""
 _VALUE_BYTES = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
@@ -26,11 +28,20 @@ def read_itk_transform(source: Path) -> sitk.Transform:
     suffix = source.suffix.lower()
     if suffix in (".tfm", ".txt"):
         _check(source, _in_text(source))
-    elif suffix in (".h5", ".hdf5") and find_spec("h5py"):  # Slicer's own Python has none
+    elif suffix in HDF5_SUFFIXES and find_spec("h5py"):  # Slicer's own Python has none
         _check(source, _in_hdf5(source))
     elif suffix == ".mat":
         _check_matlab(source)
     return sitk.ReadTransform(str(source))
+
+
+def kinds_in_hdf5(source: Path) -> list[str]:
+    """The ITK class names of the transforms in a file, in order."""
+    import h5py
+
+    with h5py.File(source, "r") as file:
+        group = file["TransformGroup"]
+        return [_kind(group[key]) for key in sorted(group, key=int)]
 
 
 def _check(source: Path, transforms: Iterator[tuple[str, list[float], int]]) -> None:
@@ -66,7 +77,6 @@ def _in_hdf5(source: Path) -> Iterator[tuple[str, list[float], int]]:
     held = os.path.getsize(source)
     with h5py.File(source, "r") as file:
         for one in file["TransformGroup"].values():
-            kind = one["TransformType"][0]
             fixed, values = (  # the second name of each is that of ITK 4
                 next((one[name] for name in (wanted, wanted.replace("Transf", "Tranf")) if name in one), None)
                 for wanted in ("TransformFixedParameters", "TransformParameters")
@@ -75,7 +85,12 @@ def _in_hdf5(source: Path) -> Iterator[tuple[str, list[float], int]]:
                 if each is not None:
                     require_held(each.nbytes, held, source)
             first = [] if fixed is None else [float(number) for number in np.ravel(fixed[:3])]
-            yield kind.decode() if isinstance(kind, bytes) else str(kind), first, 0 if values is None else values.size
+            yield _kind(one), first, 0 if values is None else values.size
+
+
+def _kind(transform: Any) -> str:
+    kind = transform["TransformType"][0]
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
 
 
 def _check_matlab(source: Path) -> None:

@@ -32,7 +32,7 @@ import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import FileError, InputError
 from VoxelMorphRegistrationLib.files import nifti
 from VoxelMorphRegistrationLib.files.input import reading
-from VoxelMorphRegistrationLib.files.itk_transform import read_itk_transform
+from VoxelMorphRegistrationLib.files.itk_transform import kinds_in_hdf5, read_itk_transform
 from VoxelMorphRegistrationLib.files.meta_image import require_meta_header
 from VoxelMorphRegistrationLib.files.output import atomic_output, require_suffix, suffix_of
 from VoxelMorphRegistrationLib.spatial import DisplacementField
@@ -234,16 +234,6 @@ def _total(transform: sitk.Transform, like: sitk.Image) -> sitk.Image:
         like.GetSpacing(),
         like.GetDirection(),
     )
-
-
-def kinds_in_hdf5(source: Path) -> list[str]:
-    """The ITK class names of the transforms in a file, in order."""
-    import h5py
-
-    with h5py.File(source, "r") as file:
-        group = file["TransformGroup"]
-        kinds = [group[key]["TransformType"][0] for key in sorted(group, key=int)]
-    return [kind.decode() if isinstance(kind, bytes) else str(kind) for kind in kinds]
 
 
 def _require_vectors(source: Path, dimension: int, components: int) -> None:

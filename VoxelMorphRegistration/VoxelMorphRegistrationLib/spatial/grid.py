@@ -16,6 +16,11 @@ Floats = npt.NDArray[np.floating]
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
+def can_be_inverted(matrix: Floats) -> bool:
+    """Whether the 3x3 part of a finite 4x4 affine matrix can, with digits left."""
+    return bool(np.linalg.cond(matrix[:3, :3]) <= 1e8)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Where the voxels of an array lie.
@@ -35,7 +40,7 @@ class Grid:
             raise InputError(f"A grid needs three dimensions of at least one voxel, not {shape}.")
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.allclose(matrix[3], (0, 0, 0, 1)):
             raise InputError("The volume's IJK to RAS matrix is not a finite 4x4 affine matrix; set its geometry.")
-        if np.linalg.cond(matrix[:3, :3]) > 1e8:
+        if not can_be_inverted(matrix):
             raise InputError("The volume's IJK to RAS matrix cannot be inverted; set its spacing and directions.")
         matrix[np.abs(matrix) < 1e-30] = 0.0  # ITK inverts directions wrongly where squares of them underflow
         matrix.flags.writeable = False

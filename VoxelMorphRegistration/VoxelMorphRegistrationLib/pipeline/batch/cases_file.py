@@ -143,11 +143,10 @@ def _rows(text: str, source: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _header_problems(line: int, header: list[str]) -> list[Problem]:
     problems = []
-    unknown = [name for name in dict.fromkeys(header) if name and name not in COLUMNS]
-    strange = [name for name in unknown if not _close(name, COLUMNS)]
-    for name in unknown:
-        hint = _meant(name, COLUMNS) if name in strange[-1:] else _close(name, COLUMNS)  # all columns are told once
-        problems.append(Problem(line, name, f"there is no such column{hint}"))
+    hints = {name: _hint(name, COLUMNS) for name in header if name and name not in COLUMNS}
+    if strange := [name for name, hint in hints.items() if not hint]:
+        hints[strange[-1]] = f"; choose from {', '.join(COLUMNS)}"  # told once
+    problems += [Problem(line, name, f"there is no such column{hint}") for name, hint in hints.items()]
     for name in dict.fromkeys(header):  # a spreadsheet's empty columns do not count; cells in them are told row by row
         if name in COLUMNS and header.count(name) > 1:
             problems.append(Problem(line, name, "this column is there twice; remove one"))
@@ -161,13 +160,9 @@ def _header_problems(line: int, header: list[str]) -> list[Problem]:
     return problems
 
 
-def _close(word: str, known: Iterable[str]) -> str:
+def _hint(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    return _close(word, known) or f"; choose from {', '.join(known)}"
 
 
 def _repeated_names(cases: list[Case]) -> list[Problem]:

@@ -15,6 +15,7 @@ from VoxelMorphRegistrationLib.pipeline.refinement.fields import folded, in_spac
 from VoxelMorphRegistrationLib.pipeline.refinement.inversion import inverted
 from VoxelMorphRegistrationLib.pipeline.refinement.pair import MARGIN, Pair, pair_on_lattice
 from VoxelMorphRegistrationLib.pipeline.refinement.separable import Floats, blurred, spread
+from VoxelMorphRegistrationLib.pipeline.refinement.unfolding import less_folded
 from VoxelMorphRegistrationLib.progress import Progress
 from VoxelMorphRegistrationLib.spatial import Deformation, DisplacementField, Grid, Image
 
@@ -29,8 +30,6 @@ _GAIN = 5e-4  # of the similarity; less is none
 _COARSE_GAIN = 0.75
 # and are not tried where there is no time for them, for joining the fields and for a step at the full level after it:
 _COARSE_TAKES = 6.0  # such steps
-_AROUND_FOLDS = (2.0, 4.0, 8.0)  # voxels around folds over which what was gained is taken back, each where needed
-_DAMPINGS = (0.75, 0.5, 0.25, 0.0)  # of what was gained, everywhere, where there are folds even so
 
 Clock = Callable[[], float]
 
@@ -246,16 +245,7 @@ class _Run:
         folds = folded(field) & inside
         if not folds.any():
             return field
-        allowed = np.count_nonzero(folded(base) & inside)
-        for width in _AROUND_FOLDS:
-            if np.count_nonzero(folds) > allowed:
-                gain *= _away_from(folds, width)
-                field = base + gain
-                folds = folded(field) & inside
-        for part in _DAMPINGS:
-            if np.count_nonzero(folds) > allowed:
-                field = base + np.float32(part) * gain
-                folds = folded(field) & inside
+        field = less_folded(base, gain, folds, inside)
         self._found = self._seen_through(field)
         return field if self.best > self.similarity_before else None
 
@@ -330,14 +320,6 @@ class _CoarseLevel:
 def _on_every(image: Floats, every: int) -> Floats:
     """The image on every n-th voxel, what lies between averaged in."""
     return blurred(image, every / 2, every) if every > 1 else image
-
-
-def _away_from(folds: Mask, width: float) -> Floats:
-    """0 at the folds, 1 some ``width`` voxels from them."""
-    near = blurred(folds.astype(np.float32), width, max(1, int(width / 2)))
-    near *= np.float32((np.sqrt(2 * np.pi) * width) ** 3)  # 1 at a single voxel
-    away: Floats = 1 - np.minimum(spread(near, folds.shape, max(1, int(width / 2))), 1)
-    return away
 
 
 def _fade(shape: tuple[int, int, int]) -> Floats:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-_LARGEST_CONDITION = 1e8  # as for grids
+from VoxelMorphRegistrationLib.spatial.grid import can_be_inverted
 
 Status = Literal["reference", "registered", "interpolated", "failed"]
 
@@ -77,10 +78,14 @@ class FrameRecord:
         values["affine"] = tuple(tuple(map(float, row)) for row in values["affine"])
         if [len(row) for row in values["affine"]] not in ([], [4, 4, 4, 4]):
             raise ValueError("an affine that is no 4x4 matrix")
-        if values["affine"] and not np.linalg.cond(values["affine"]) < _LARGEST_CONDITION:
+        if values["affine"] and not _is_affine(np.array(values["affine"])):
             raise ValueError("an affine that cannot be inverted")
         values["warnings"] = tuple(values["warnings"])
         return cls(**values)
+
+
+def _is_affine(matrix: npt.NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(matrix).all()) and matrix[3].tolist() == [0, 0, 0, 1] and can_be_inverted(matrix)
 
 
 def _with_nan(values: dict[str, Any]) -> dict[str, Any]:
