@@ -47,12 +47,13 @@ class Judge:
         if pair.plain_moving is not None:
             self.plain_moving = sitk.ReadImage(str(pair.plain_moving), sitk.sitkFloat32)
         self.fixed_labels = self.moving_labels = self.truth = None
+        self.labels: Sequence[int] = ()
         if pair.fixed_labels is not None and pair.moving_labels is not None:
             self.fixed_labels = sitk.ReadImage(str(pair.fixed_labels))
             self.moving_labels = sitk.ReadImage(str(pair.moving_labels))
+            self.labels = pair.labels or labels_that_count()
         if pair.truth is not None:
             self.truth = sitk.ReadImage(str(pair.truth), sitk.sitkVectorFloat32)
-        self.labels = pair.labels or labels_that_count()
         self.content = content(self.fixed)
 
     def before(self) -> Quality:
